@@ -1,0 +1,31 @@
+// A block of rows, transposed: each column is contiguous, so that kernels vectorise over rows.
+#ifndef EMSERVE_CORE_DATA_BLOCK_H_
+#define EMSERVE_CORE_DATA_BLOCK_H_
+
+#include <cstdint>
+#include <span>
+
+namespace emserve {
+
+// Columns start at multiples of `stride`, which is a multiple of kRowPad; rows [num_rows, stride)
+// are padding with value 0 and weight 0, so kernels may run over whole vectors without masks.
+inline constexpr int kRowPad = 16;
+
+// Rounds a number of rows up to a whole number of vectors.
+constexpr int PaddedRows(int rows) { return (rows + kRowPad - 1) / kRowPad * kRowPad; }
+
+// A view; the storage belongs to a BlockBuffer (table.h). Thread-compatible.
+struct Block {
+  int64_t first_row = 0;  // index in the table of the block's first row
+  int num_rows = 0;
+  int stride = 0;  // doubles from one column to the next, PaddedRows(num_rows)
+  int num_columns = 0;
+  const double* values = nullptr;   // [num_columns x stride], 64-byte aligned
+  const double* weights = nullptr;  // [stride], all 1 for rows of unweighted tables
+
+  const double* column(int c) const { return values + static_cast<int64_t>(c) * stride; }
+};
+
+}  // namespace emserve
+
+#endif  // EMSERVE_CORE_DATA_BLOCK_H_

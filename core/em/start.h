@@ -1,0 +1,58 @@
+// Where a fit starts: seeds drawn from the data, rows assigned to the nearest, one maximisation.
+#ifndef EMSERVE_CORE_EM_START_H_
+#define EMSERVE_CORE_EM_START_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/data/summary.h"
+#include "core/data/table.h"
+#include "core/em/expectation.h"
+#include "core/em/fit.h"
+#include "core/em/model.h"
+#include "core/runtime/random.h"
+
+namespace emserve {
+
+// Draws starts for the restarts of one fit. Immutable once made: restarts may draw at the same time.
+//
+// Distances are Euclidean on columns divided by their standard deviation, so units do not matter; a
+// column without spread counts as 0. Seeds come from a sample of the rows with positive weight: all
+// of them if there are at most max(16384, 128 K) (less if rows are so wide that the sample would
+// exceed 32 MiB, but never less than 128 K), else that many at ranks drawn one from each of equally
+// long stretches of the table. Row weights count as multiplicities throughout.
+class Starts {
+ public:
+  // `seed` drives the sample. All arguments outlive it. O(rows) if the table has weights, else
+  // O(sample x columns).
+  Starts(const Model& model, const Table& table, const Summary& summary, StartMethod method,
+         uint64_t seed);
+
+  // Writes start parameters drawn by `random` to `theta` and what the maximisation repaired to
+  // `repairs`. Uses `expectation` for one pass over the table.
+  //
+  // FailedPrecondition when there are fewer distinct rows than components; Cancelled; what the
+  // model's maximisation returns. O(sample x K log K x columns + rows x K x columns).
+  absl::Status Draw(Random& random, Expectation& expectation, std::span<double> theta,
+                    std::vector<Repair>& repairs) const;
+
+ private:
+  absl::StatusOr<std::vector<double>> DrawSeeds(Random& random) const;
+  int64_t DrawRow(Random& random, std::span<const double> cumulative) const;
+
+  const Model& model_;
+  const Table& table_;
+  const Summary& summary_;
+  const StartMethod method_;
+  std::vector<double> inverse_sd_;  // [columns], 0 for a column without spread
+  Block sample_;                    // the sampled rows, a view of the two vectors below
+  std::vector<double> values_;
+  std::vector<double> weights_;
+};
+
+}  // namespace emserve
+
+#endif  // EMSERVE_CORE_EM_START_H_
