@@ -55,11 +55,16 @@ absl::Status Expectation::RunGiven(std::span<const double> theta, Assign assign)
   if (absl::Status status = model_.Prepare(theta, *prepared_); !status.ok()) return status;
   absl::Status status = lanes_.ForEachBlock([&](int lane, int slot, const Block& block) {
     if (lanes_.Begins(lane, block)) ClearLane(lane);
-    Given& given = given_[slot];
-    given.scratch.resize(2 * static_cast<size_t>(lanes_.max_rows()));
-    given.posterior.assign(static_cast<size_t>(model_.num_components()) * block.stride, 0.0);
-    assign(block, given.scratch, given.posterior);
-    model_.GivenStep(*prepared_, block, given.posterior, WorkspaceOf(slot), Lane(lane));
+    std::unique_ptr<Given>& given = given_[slot];
+    if (given == nullptr) {
+      given = std::make_unique<Given>(PaddedRows(lanes_.max_rows()), model_.num_components());
+    }
+    const std::span posterior(given->posterior.data(),
+                              static_cast<size_t>(model_.num_components()) * block.stride);
+    std::fill(posterior.begin(), posterior.end(), 0.0);
+    assign(block, std::span(given->scratch.data(), 2 * static_cast<size_t>(block.stride)),
+           posterior);
+    model_.GivenStep(*prepared_, block, posterior, WorkspaceOf(slot), Lane(lane));
   });
   if (!status.ok()) return status;
   MergeLanes();

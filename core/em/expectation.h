@@ -13,6 +13,7 @@
 #include "core/data/table.h"
 #include "core/em/lanes.h"
 #include "core/em/model.h"
+#include "core/em/scratch.h"
 #include "core/runtime/pool.h"
 
 namespace emserve {
@@ -45,9 +46,11 @@ class Expectation {
   std::span<const double> statistics() const { return Lane(0); }
 
  private:
-  struct Given {  // what RunGiven needs per slot; made when first used
-    std::vector<double> scratch;
-    std::vector<double> posterior;
+  struct Given {  // what RunGiven needs of one slot
+    Given(int64_t stride, int64_t num_components)
+        : scratch(2 * stride), posterior(num_components * stride) {}
+    Scratch scratch;
+    Scratch posterior;
   };
 
   std::span<double> Lane(int lane) {
@@ -67,7 +70,7 @@ class Expectation {
   Lanes lanes_;
   std::unique_ptr<Model::Prepared> prepared_;
   std::vector<std::unique_ptr<Model::Workspace>> workspaces_;  // per slot, made when first used
-  std::vector<Given> given_;                                   // per slot
+  std::vector<std::unique_ptr<Given>> given_;                  // likewise
   std::vector<double> lane_statistics_;                        // [lanes x lane_stride_]
   std::vector<double> lane_log_likelihood_;                    // [lanes]
 };

@@ -21,9 +21,8 @@ namespace emserve {
 //
 // Distances are Euclidean on columns divided by their standard deviation, so units do not matter; a
 // column without spread counts as 0. Seeds come from a sample of the rows with positive weight: all
-// of them if there are at most max(16384, 128 K) (less if rows are so wide that the sample would
-// exceed 32 MiB, but never less than 128 K), else that many at ranks drawn one from each of equally
-// long stretches of the table. Row weights count as multiplicities throughout.
+// of them if there are at most max(128 K, min(16384, 2^22 / columns)), else that many, one drawn from
+// each of equally long stretches of the table. Row weights count as multiplicities throughout.
 class Starts {
  public:
   // `seed` drives the sample. All arguments outlive it. O(rows) if the table has weights, else
@@ -41,16 +40,15 @@ class Starts {
 
  private:
   absl::StatusOr<std::vector<double>> DrawSeeds(Random& random) const;
-  int64_t DrawRow(Random& random, std::span<const double> cumulative) const;
 
   const Model& model_;
-  const Table& table_;
   const Summary& summary_;
   const StartMethod method_;
+  const int num_columns_;
   std::vector<double> inverse_sd_;  // [columns], 0 for a column without spread
-  Block sample_;                    // the sampled rows, a view of the two vectors below
-  std::vector<double> values_;
-  std::vector<double> weights_;
+  std::vector<double> unit_;        // [columns] of 1, the scale of the sample
+  BlockBuffer sample_buffer_;
+  Block sample_;  // the sampled rows, standardised: (x - mean) / sd
 };
 
 }  // namespace emserve

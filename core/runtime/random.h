@@ -9,6 +9,9 @@
 
 namespace emserve {
 
+// The bijection itself: ten rounds of Philox on a 128-bit counter under a 64-bit key.
+std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
 // Satisfies UniformRandomBitGenerator. Distributions are our own, because the standard library's
 // differ between implementations. Copyable; not thread-safe.
 class Random {

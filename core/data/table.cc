@@ -1,0 +1,217 @@
+#include "core/data/table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <numeric>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace emserve {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+double* Allocate(int64_t count) {
+  return static_cast<double*>(
+      ::operator new[](static_cast<size_t>(count) * sizeof(double), kAlignment));
+}
+
+template <typename T>
+double Load(const std::byte* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return static_cast<double>(value);
+}
+
+double LoadCell(const Cells& cells, int64_t row, int column) {
+  const std::byte* p = cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
+  switch (cells.type) {
+    case ElementType::kFloat32:
+      return Load<float>(p);
+    case ElementType::kInt64:
+      return Load<int64_t>(p);
+    case ElementType::kFloat64:
+      break;
+  }
+  return Load<double>(p);
+}
+
+// Writes `count` cells, `step` bytes apart, to consecutive doubles.
+template <typename T>
+void Gather(const std::byte* from, int64_t step, int count, double* out) {
+  for (int i = 0; i < count; ++i) out[i] = Load<T>(from + i * step);
+}
+
+// Transposes a strip of rows at a time: a few cache lines of input per row stay in L1 while every
+// column takes its part.
+constexpr int kStripRows = 32;
+
+template <typename T>
+void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, int count,
+               int stride, double* out) {
+  const int64_t row_bytes =
+      static_cast<int64_t>(cells.num_columns) * static_cast<int64_t>(sizeof(T));
+  const std::byte* base = cells.bytes + first * row_bytes;
+  for (int strip = 0; strip < count; strip += kStripRows) {
+    const int rows = std::min(kStripRows, count - strip);
+    const std::byte* from = base + strip * row_bytes;
+    for (size_t c = 0; c < columns.size(); ++c) {
+      Gather<T>(from + static_cast<int64_t>(columns[c]) * static_cast<int64_t>(sizeof(T)),
+                row_bytes, rows, out + static_cast<int64_t>(c) * stride + strip);
+    }
+  }
+}
+
+}  // namespace
+
+void BlockBuffer::Free::operator()(double* p) const { ::operator delete[](p, kAlignment); }
+
+BlockBuffer::BlockBuffer(int max_rows, int num_columns)
+    : max_rows_(max_rows),
+      values_(Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * num_columns)),
+      weights_(Allocate(PaddedRows(max_rows))) {}
+
+absl::StatusOr<Table> Table::Create(Cells cells, Options options) {
+  if (cells.num_rows < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_rows: got ", cells.num_rows, ", must be 1 or more"));
+  }
+  if (cells.num_columns < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_columns: got ", cells.num_columns, ", must be 1 or more"));
+  }
+  int64_t size = ElementSize(cells.type);
+  if (__builtin_mul_overflow(size, cells.num_rows, &size) ||
+      __builtin_mul_overflow(size, int64_t{cells.num_columns}, &size)) {
+    return absl::InvalidArgumentError("num_rows: the table has more bytes than can be addressed");
+  }
+  const auto known = [&](int column) { return column >= 0 && column < cells.num_columns; };
+  if (options.weight_column.has_value() && !known(*options.weight_column)) {
+    return absl::InvalidArgumentError(absl::StrCat("weight_column: got ", *options.weight_column,
+                                                   ", must be less than ", cells.num_columns));
+  }
+  if (options.weight_column.has_value() && options.weights != nullptr) {
+    return absl::InvalidArgumentError(
+        "weights: got both weights and weight_column, must be one of them");
+  }
+  if (options.weights != nullptr &&
+      static_cast<int64_t>(options.weights->size()) != cells.num_rows) {
+    return absl::InvalidArgumentError(absl::StrCat("weights: got ", options.weights->size(),
+                                                   " values, must be ", cells.num_rows,
+                                                   ", one per row"));
+  }
+  if (options.columns.empty()) {
+    options.columns.resize(static_cast<size_t>(cells.num_columns));
+    std::iota(options.columns.begin(), options.columns.end(), 0);
+  }
+  for (size_t i = 0; i < options.columns.size(); ++i) {
+    if (!known(options.columns[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("columns[", i, "]: got ", options.columns[i],
+                                                     ", must be less than ", cells.num_columns));
+    }
+  }
+  if (options.names.empty()) {
+    for (const int column : options.columns) options.names.push_back(absl::StrCat(column));
+  }
+  if (options.names.size() != options.columns.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("names: got ", options.names.size(),
+                                                   " names, must be ", options.columns.size(),
+                                                   ", one per column"));
+  }
+  Table table;
+  table.cells_ = std::move(cells);
+  table.columns_ = std::move(options.columns);
+  table.names_ = std::move(options.names);
+  table.weight_column_ = options.weight_column;
+  table.weights_ = std::move(options.weights);
+  return table;
+}
+
+absl::StatusOr<Table> Table::FromValues(std::vector<double> values, int64_t num_rows,
+                                        int num_columns, std::vector<double> weights) {
+  int64_t count = num_rows;
+  if (num_rows < 0 || num_columns < 0 ||
+      __builtin_mul_overflow(count, int64_t{num_columns}, &count) ||
+      count != static_cast<int64_t>(values.size())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "values: got ", values.size(), " cells, must be ", num_rows, " rows of ", num_columns));
+  }
+  auto owned = std::make_shared<const std::vector<double>>(std::move(values));
+  Cells cells;
+  cells.bytes = reinterpret_cast<const std::byte*>(owned->data());
+  cells.owner = std::move(owned);
+  cells.num_rows = num_rows;
+  cells.num_columns = num_columns;
+  Options options;
+  if (!weights.empty())
+    options.weights = std::make_shared<const std::vector<double>>(std::move(weights));
+  return Create(std::move(cells), std::move(options));
+}
+
+double Table::weight(int64_t row) const {
+  if (weights_ != nullptr) return (*weights_)[static_cast<size_t>(row)];
+  return weight_column_.has_value() ? LoadCell(cells_, row, *weight_column_) : 1.0;
+}
+
+double Table::value(int64_t row, int column) const {
+  return LoadCell(cells_, row, columns_[static_cast<size_t>(column)]);
+}
+
+Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
+  const int stride = PaddedRows(count);
+  double* values = buffer.values();
+  double* weights = buffer.weights();
+  switch (cells_.type) {
+    case ElementType::kFloat64:
+      Transpose<double>(cells_, columns_, first, count, stride, values);
+      break;
+    case ElementType::kFloat32:
+      Transpose<float>(cells_, columns_, first, count, stride, values);
+      break;
+    case ElementType::kInt64:
+      Transpose<int64_t>(cells_, columns_, first, count, stride, values);
+      break;
+  }
+  for (int c = 0; c < num_columns(); ++c) {
+    std::fill(values + static_cast<int64_t>(c) * stride + count,
+              values + static_cast<int64_t>(c + 1) * stride, 0.0);
+  }
+  if (weights_ != nullptr) {
+    std::copy_n(weights_->data() + first, count, weights);
+  } else if (weight_column_.has_value()) {
+    for (int i = 0; i < count; ++i) weights[i] = LoadCell(cells_, first + i, *weight_column_);
+  } else {
+    std::fill_n(weights, count, 1.0);
+  }
+  std::fill(weights + count, weights + stride, 0.0);
+
+  Block block;
+  block.first_row = first;
+  block.num_rows = count;
+  block.stride = stride;
+  block.num_columns = num_columns();
+  block.values = values;
+  block.weights = weights;
+  return block;
+}
+
+Partition Partition::Make(int64_t num_rows, int64_t doubles_per_row) {
+  constexpr int64_t kWorkingDoubles = 512 * 1024 / 8;
+  constexpr int64_t kMinLaneRows = 4096;
+  constexpr int64_t kMinBlockRows = 48;
+  constexpr int64_t kMaxBlockRows = 480;
+  Partition partition;
+  partition.num_rows = num_rows;
+  const int64_t fitting = kWorkingDoubles / std::max<int64_t>(doubles_per_row, 1);
+  partition.block_rows =
+      static_cast<int>(std::clamp(fitting / kRowPad * kRowPad, kMinBlockRows, kMaxBlockRows));
+  partition.num_blocks = (num_rows + partition.block_rows - 1) / partition.block_rows;
+  partition.num_lanes = static_cast<int>(std::clamp<int64_t>(
+      num_rows / kMinLaneRows, 1, std::min<int64_t>(kMaxLanes, partition.num_blocks)));
+  return partition;
+}
+
+}  // namespace emserve

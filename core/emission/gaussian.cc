@@ -1,0 +1,231 @@
+#include "core/emission/gaussian.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/em/scratch.h"
+#include "core/emission/covariance.h"
+
+namespace emserve {
+namespace {
+
+// A component is empty when less than this share of an average row belongs to it: sums of posteriors
+// that small no longer say where it is.
+constexpr double kEmptyRows = 1e-10;
+
+// Standard deviations must be so that squares and their inverses are ordinary numbers.
+constexpr double kSmallestVariance = 1e-280;
+constexpr double kLargestVariance = 1e280;
+
+// Parameters of one model: 16 GiB of doubles. Beyond it sizes are surely a mistake.
+constexpr double kMaxParameters = 2147483648.0;
+
+// A column counts as constant when its spread is rounding of its values: (1e-15 x |value|)^2.
+constexpr double kConstantRelative = 1e-30;
+
+class GaussianPrepared final : public Emission::Prepared {
+ public:
+  std::unique_ptr<Covariances::Prepared> covariances;
+};
+
+class GaussianWorkspace final : public Emission::Workspace {
+ public:
+  explicit GaussianWorkspace(int64_t size) : scratch(size) {}
+  Scratch scratch;
+};
+
+const Covariances::Prepared& Cast(const Emission::Prepared& prepared) {
+  return *static_cast<const GaussianPrepared&>(prepared).covariances;
+}
+
+class Gaussian final : public Emission {
+ public:
+  Gaussian(int num_components, const Summary& summary, std::unique_ptr<Covariances> covariances)
+      : num_components_(num_components),
+        num_columns_(static_cast<int>(summary.mean.size())),
+        empty_occupancy_(kEmptyRows * summary.total_weight /
+                         static_cast<double>(summary.num_weighted_rows)),
+        covariances_(std::move(covariances)) {
+    parameters_.Add("means", {num_components_, num_columns_});
+    covariances_->AddParameters(parameters_);
+    statistics_.Add("first", {num_components_, num_columns_});
+    covariances_->AddStatistics(statistics_);
+  }
+
+  const Layout& parameters() const override { return parameters_; }
+  const Layout& statistics() const override { return statistics_; }
+  int num_components() const override { return num_components_; }
+  int num_columns() const override { return num_columns_; }
+  int64_t scratch_per_row() const override { return covariances_->scratch_per_row(); }
+  int64_t degrees_of_freedom() const override {
+    return num_means() + covariances_->degrees_of_freedom();
+  }
+
+  std::unique_ptr<Emission::Prepared> NewPrepared() const override {
+    auto prepared = std::make_unique<GaussianPrepared>();
+    prepared->covariances = covariances_->NewPrepared();
+    return prepared;
+  }
+
+  std::unique_ptr<Workspace> NewWorkspace(int max_rows) const override {
+    return std::make_unique<GaussianWorkspace>(scratch_per_row() * PaddedRows(max_rows));
+  }
+
+  absl::Status Validate(std::span<const double> params) const override {
+    for (int64_t i = 0; i < num_means(); ++i) {
+      if (!std::isfinite(params[i])) {
+        return absl::InvalidArgumentError(absl::StrCat("means[", i / num_columns_, ", ",
+                                                       i % num_columns_, "]: got ", params[i],
+                                                       ", must be finite"));
+      }
+    }
+    return covariances_->Validate(OfCovariances(params));
+  }
+
+  absl::Status Prepare(std::span<const double> params, Emission::Prepared& prepared) const override {
+    return covariances_->Prepare(Means(params), OfCovariances(params),
+                                 *static_cast<GaussianPrepared&>(prepared).covariances);
+  }
+
+  void LogDensity(const Emission::Prepared& prepared, const Block& block, Workspace& workspace,
+                  std::span<double> log_density) const override {
+    double* const scratch = static_cast<GaussianWorkspace&>(workspace).scratch.data();
+    for (int k = 0; k < num_components_; ++k) {
+      covariances_->LogDensity(Cast(prepared), k, block, scratch,
+                               log_density.data() + Row(k, block));
+    }
+  }
+
+  void Accumulate(const Emission::Prepared& prepared, const Block& block,
+                  std::span<const double> resp, Workspace& workspace,
+                  std::span<double> stats) const override {
+    double* const scratch = static_cast<GaussianWorkspace&>(workspace).scratch.data();
+    for (int k = 0; k < num_components_; ++k) {
+      covariances_->Accumulate(Cast(prepared), k, block, resp.data() + Row(k, block), scratch,
+                               stats.data() + static_cast<int64_t>(k) * num_columns_,
+                               OfCovariances(stats));
+    }
+  }
+
+  // With n_k the occupancy and first_k = sum_i r_ik (x_i - mean_k): the new mean is mean_k + first_k
+  // / n_k, and the covariances follow from the scatter about it.
+  absl::Status Maximize(std::span<const double> params, std::span<const double> occupancy,
+                        std::span<const double> stats, std::span<double> next,
+                        std::vector<Repair>& repairs) const override {
+    std::vector<double> effective(occupancy.begin(), occupancy.end());
+    std::vector<double> shift(num_means());
+    for (int k = 0; k < num_components_; ++k) {
+      if (!(effective[k] > empty_occupancy_)) {
+        repairs.push_back({.reason = kComponentEmpty, .component = k, .amount = effective[k]});
+        effective[k] = 0;
+      }
+      for (int64_t j = static_cast<int64_t>(k) * num_columns_; j < (k + 1LL) * num_columns_; ++j) {
+        if (effective[k] > 0) shift[j] = stats[j] / effective[k];
+        next[j] = params[j] + shift[j];
+      }
+    }
+    covariances_->Maximize({effective, shift, OfCovariances(stats)}, OfCovariances(params),
+                           OfCovariances(next), repairs);
+    return absl::OkStatus();
+  }
+
+  double LogPrior(std::span<const double>) const override { return 0; }
+
+  void Reference(const Summary& summary, std::span<double> params) const override {
+    for (int k = 0; k < num_components_; ++k) {
+      std::copy(summary.mean.begin(), summary.mean.end(),
+                params.begin() + static_cast<int64_t>(k) * num_columns_);
+    }
+    covariances_->Reference(summary.variance, OfCovariances(params));
+  }
+
+  void Sample(const Emission::Prepared& prepared, int component, Random& random,
+              std::span<double> row) const override {
+    for (double& value : row) value = random.Normal();
+    covariances_->Sample(Cast(prepared), component, row);
+  }
+
+ private:
+  int64_t num_means() const { return static_cast<int64_t>(num_components_) * num_columns_; }
+  static int64_t Row(int k, const Block& block) { return static_cast<int64_t>(k) * block.stride; }
+  std::span<const double> Means(std::span<const double> params) const {
+    return params.first(num_means());
+  }
+  std::span<double> OfCovariances(std::span<double> buffer) const {
+    return buffer.subspan(num_means());
+  }
+  std::span<const double> OfCovariances(std::span<const double> buffer) const {
+    return buffer.subspan(num_means());
+  }
+
+  const int num_components_;
+  const int num_columns_;
+  const double empty_occupancy_;
+  const std::unique_ptr<Covariances> covariances_;
+  Layout parameters_;
+  Layout statistics_;
+};
+
+bool IsConstant(const Summary& summary, size_t column) {
+  const double size = std::max(std::abs(summary.minimum[column]), std::abs(summary.maximum[column]));
+  return !(summary.minimum[column] < summary.maximum[column]) ||
+         !(summary.variance[column] > kConstantRelative * size * size);
+}
+
+// Spherical covariances live with constant columns as long as one column varies.
+absl::Status CheckColumns(bool spherical, const Summary& summary,
+                          const std::vector<std::string>& names) {
+  size_t constant = 0;
+  for (size_t c = 0; c < summary.mean.size(); ++c) {
+    const double variance = summary.variance[c];
+    if (IsConstant(summary, c)) {
+      ++constant;
+      if (spherical && constant < summary.mean.size()) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "columns[", names[c], "]: got ", summary.minimum[c],
+          " in every row, must vary; leave the column out",
+          summary.mean.size() > 1 && !spherical ? " or use a spherical covariance" : ""));
+    }
+    if (!(variance >= kSmallestVariance && variance <= kLargestVariance)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("columns[", names[c], "]: got a variance of ", variance, ", must be in [",
+                       kSmallestVariance, ", ", kLargestVariance, "]; rescale the column"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Emission>> MakeGaussian(const GaussianOptions& options,
+                                                       int num_components, const Summary& summary,
+                                                       const std::vector<std::string>& names) {
+  if (!(options.ridge >= 0 && options.ridge < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ridge: got ", options.ridge, ", must be in [0, 1)"));
+  }
+  const bool spherical = options.covariance == Covariance::kSpherical ||
+                         options.covariance == Covariance::kTiedSpherical;
+  if (absl::Status status = CheckColumns(spherical, summary, names); !status.ok()) return status;
+  const int num_columns = static_cast<int>(summary.mean.size());
+  std::unique_ptr<Covariances> covariances = MakeCovariances(
+      options.covariance, num_components, num_columns, {options.ridge, summary.variance});
+  if (covariances == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("covariance: got ", static_cast<int>(options.covariance),
+                     ", must be one of the covariance structures"));
+  }
+  const double size =
+      static_cast<double>(num_components) * num_columns + covariances->num_parameters();
+  if (!(size <= kMaxParameters)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("covariance: got one that has ", size, " parameters with ", num_components,
+                     " components and ", num_columns, " columns, must have at most ",
+                     kMaxParameters, "; use fewer components or a simpler covariance"));
+  }
+  return std::make_unique<Gaussian>(num_components, summary, std::move(covariances));
+}
+
+}  // namespace emserve

@@ -1,0 +1,55 @@
+// The inner loops: plain kernels over transposed blocks, vectorised over rows.
+//
+// A block holds columns of `stride` doubles; stride is a multiple of kRowPad (core/data/block.h),
+// columns start at 64-byte boundaries, padding rows have value 0 and weight 0. Each kernel is
+// compiled for several instruction sets with Google Highway and chosen at run time, so one binary
+// runs anywhere and uses AVX2 or AVX-512 where present. Results are the same bits for the same
+// instruction set, whatever the number of threads.
+#ifndef EMSERVE_CORE_NUMERICS_KERNELS_H_
+#define EMSERVE_CORE_NUMERICS_KERNELS_H_
+
+namespace emserve {
+
+// squares[i] = |L^-1 (x_i - mean)|^2, the squared Mahalanobis distance. `inv_chol` is L^-1, lower
+// triangular, row-major [dims x dims]; `scratch` holds dims x stride doubles. O(stride dims^2 / 2)
+// multiply-adds.
+void WhitenedSquares(const double* x, int stride, int dims, const double* mean,
+                     const double* inv_chol, double* scratch, double* squares);
+
+// squares[i] = sum_d ((x_id - mean_d) inv_sd_d)^2. O(stride dims).
+void DiagonalSquares(const double* x, int stride, int dims, const double* mean,
+                     const double* inv_sd, double* squares);
+
+// first[d] += sum_i resp_i (x_id - mean_d); second[a, b] += sum_i resp_i (x_ia - mean_a)(x_ib -
+// mean_b) for b <= a, row-major [dims x dims], upper triangle untouched. `scratch` holds 2 x dims x
+// stride doubles. O(stride dims^2 / 2).
+void AddScatter(const double* x, int stride, int dims, const double* mean, const double* resp,
+                double* scratch, double* first, double* second);
+
+// first[d] += sum_i resp_i (x_id - mean_d); second[d] += sum_i resp_i (x_id - mean_d)^2. O(stride
+// dims).
+void AddDiagonalMoments(const double* x, int stride, int dims, const double* mean,
+                        const double* resp, double* first, double* second);
+
+// Log-sum-exp over components, row by row. `log_density` [components x stride] holds log p(x_i | k)
+// and is overwritten with the posterior p(k | x_i); row_log_density[i] = log sum_k
+// exp(log_weights_k + log p(x_i | k)). A row whose terms are all -infinity gets -infinity and
+// posterior 0; a NaN term makes the row NaN. `log_weights` may hold -infinity.
+void NormalizeLogDensities(double* log_density, int components, int stride,
+                           const double* log_weights, double* row_log_density);
+
+// Multiplies every row's posterior by its weight: resp[k, i] *= weights[i].
+void ScaleRows(double* resp, int components, int stride, const double* weights);
+
+// sum_i a_i over a column.
+double Sum(const double* a, int stride);
+
+// sum_i a_i b_i over a column, skipping entries whose b_i is 0 (so -infinity x 0 counts as 0).
+double WeightedSum(const double* a, const double* b, int stride);
+
+// Name of the instruction set in use, e.g. "AVX3" or "AVX2", for reports.
+const char* KernelTarget();
+
+}  // namespace emserve
+
+#endif  // EMSERVE_CORE_NUMERICS_KERNELS_H_

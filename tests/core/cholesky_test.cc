@@ -1,0 +1,106 @@
+#include "core/numerics/cholesky.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/runtime/random.h"
+
+namespace emserve {
+namespace {
+
+// A A^T + I, symmetric positive definite.
+std::vector<double> RandomCovariance(int dims, uint64_t seed) {
+  Random random(seed, 0);
+  const auto size = static_cast<size_t>(dims);
+  std::vector<double> a(size * size), m(size * size);
+  for (double& v : a) v = random.Normal();
+  for (size_t i = 0; i < size; ++i) {
+    for (size_t j = 0; j < size; ++j) {
+      m[i * size + j] = i == j ? 1 : 0;
+      for (size_t k = 0; k < size; ++k) m[i * size + j] += a[i * size + k] * a[j * size + k];
+    }
+  }
+  return m;
+}
+
+TEST(InverseCholesky, WhitensTheMatrix) {
+  for (const int dims : {1, 2, 3, 5, 17}) {
+    const auto size = static_cast<size_t>(dims);
+    const std::vector<double> m = RandomCovariance(dims, 4);
+    std::vector<double> w(size * size, 9), chol(size * size, 9);
+    const auto log_det = InverseCholesky(m, dims, w);
+    ASSERT_TRUE(log_det.has_value());
+    ASSERT_TRUE(Cholesky(m, dims, chol));
+    double expected = 0;
+    for (size_t i = 0; i < size; ++i) expected += 2 * std::log(chol[i * size + i]);
+    EXPECT_NEAR(*log_det, expected, 1e-12 * (1 + std::abs(expected)));
+    for (size_t i = 0; i < size; ++i) {
+      for (size_t j = 0; j < size; ++j) {
+        double product = 0;  // (W M W^T)[i, j]
+        for (size_t a = 0; a < size; ++a) {
+          for (size_t b = 0; b < size; ++b)
+            product += w[i * size + a] * m[a * size + b] * w[j * size + b];
+        }
+        EXPECT_NEAR(product, i == j ? 1 : 0, 1e-11);
+        if (j > i) {
+          EXPECT_EQ(w[i * size + j], 0);
+          EXPECT_EQ(chol[i * size + j], 0);
+        }
+      }
+    }
+  }
+}
+
+TEST(InverseCholesky, RefusesWhatIsNotPositiveDefinite) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double inf = std::numeric_limits<double>::infinity();
+  std::vector<double> out(9);
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{0}, 1, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{-1}, 1, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{nan}, 1, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{1, 1, 1, 1}, 2, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{1, 2, 2, 1}, 2, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{1, 0, 0, nan}, 2, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{inf, 0, 0, 1}, 2, out).has_value());
+  EXPECT_FALSE(
+      InverseCholesky(std::vector<double>{1, 0, 0, 0, nan, 0, 0, 0, 1}, 3, out).has_value());
+  EXPECT_FALSE(InverseCholesky(std::vector<double>{1, 0, 0, 0, 1, 2, 0, 2, 1}, 3, out).has_value());
+  EXPECT_FALSE(Cholesky(std::vector<double>{nan}, 1, out));
+}
+
+TEST(FloorEigenvalues, LeavesAHealthyMatrixUntouched) {
+  std::vector<double> m = RandomCovariance(4, 9);
+  const std::vector<double> before = m;
+  EXPECT_EQ(FloorEigenvalues(m, 4, std::vector<double>(4, 1.0), 0.5), 0);
+  EXPECT_EQ(m, before);
+}
+
+TEST(FloorEigenvalues, RaisesASingularDirectionToTheFloor) {
+  std::vector<double> m = {2, 2, 2, 2};  // eigenvalues 4 along (1, 1) and 0 along (1, -1)
+  EXPECT_NEAR(FloorEigenvalues(m, 2, std::vector<double>{1, 1}, 0.1), 0.05, 1e-15);
+  EXPECT_NEAR(m[0], 2.05, 1e-14);
+  EXPECT_NEAR(m[1], 1.95, 1e-14);
+  EXPECT_EQ(m[1], m[2]);
+  EXPECT_NEAR(m[3], 2.05, 1e-14);
+}
+
+TEST(FloorEigenvalues, DoesNotDependOnUnits) {
+  std::vector<double> plain = {2, 2, 2, 2};
+  std::vector<double> scaled = {2e-16, 2e0, 2e0, 2e16};
+  FloorEigenvalues(plain, 2, std::vector<double>{1, 1}, 0.1);
+  FloorEigenvalues(scaled, 2, std::vector<double>{1e-16, 1e16}, 0.1);
+  EXPECT_NEAR(scaled[0] * 1e16, plain[0], 1e-12);
+  EXPECT_NEAR(scaled[1], plain[1], 1e-12);
+  EXPECT_NEAR(scaled[3] * 1e-16, plain[3], 1e-12);
+}
+
+TEST(FloorEigenvalues, ReportsNonFiniteInput) {
+  std::vector<double> m = {std::numeric_limits<double>::quiet_NaN()};
+  EXPECT_TRUE(std::isnan(FloorEigenvalues(m, 1, std::vector<double>{1}, 0.1)));
+}
+
+}  // namespace
+}  // namespace emserve
