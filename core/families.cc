@@ -12,22 +12,23 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr std::array kMixtureCapabilities = {"row_weights"sv, "restarts"sv, "warm_start"sv,
+constexpr std::array kMixtureCapabilities = {"row_weights"sv, "restarts"sv,       "warm_start"sv,
                                              "time_budget"sv, "variance_floor"sv, "criteria"sv,
                                              "sampling"sv};
-constexpr std::array kMixtureOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv,
-                                        "samples"sv};
+constexpr std::array kMixtureOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv, "samples"sv};
 
 // The list. Order is that of EmissionOptions within MixtureOptions.
 constexpr std::array kFamilies = {
-    FamilyInfo{"gaussian_mixture",
-               "Mixture of multivariate normals with full, tied, diagonal or spherical covariances.",
-               kMixtureCapabilities, kMixtureOutputs},
+    FamilyInfo{
+        "gaussian_mixture",
+        "Mixture of multivariate normals with full, tied, diagonal or spherical covariances.",
+        kMixtureCapabilities, kMixtureOutputs},
 };
 static_assert(kFamilies.size() == std::variant_size_v<EmissionOptions>);
 
 absl::Status WithPath(std::string_view path, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(std::string(path), std::string(status.message())));
+  return absl::Status(status.code(),
+                      absl::StrCat(std::string(path), std::string(status.message())));
 }
 
 struct EmissionMaker {

@@ -3,18 +3,17 @@
 #define EMSERVE_CORE_DATA_BLOCK_H_
 
 #include <cstdint>
-#include <span>
+
+#include "core/numerics/kernels.h"
 
 namespace emserve {
 
-// Columns start at multiples of `stride`, which is a multiple of kRowPad; rows [num_rows, stride)
-// are padding with value 0 and weight 0, so kernels may run over whole vectors without masks.
-inline constexpr int kRowPad = 16;
-
-// Rounds a number of rows up to a whole number of vectors.
+// Rounds a number of rows up to a whole number of vectors (kRowPad, kernels.h).
 constexpr int PaddedRows(int rows) { return (rows + kRowPad - 1) / kRowPad * kRowPad; }
 
-// A view; the storage belongs to a BlockBuffer (table.h). Thread-compatible.
+// A view; the storage belongs to a BlockBuffer (table.h). Columns start at multiples of `stride`,
+// which is a multiple of kRowPad; rows [num_rows, stride) are padding with value 0 and weight 0, so
+// kernels may run over whole vectors without masks. Thread-compatible.
 struct Block {
   int64_t first_row = 0;  // index in the table of the block's first row
   int num_rows = 0;

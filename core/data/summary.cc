@@ -72,20 +72,17 @@ void Measure(const Block& block, Moments& out) {
   if (out.weight == 0) return;
   for (int c = 0; c < block.num_columns; ++c) {
     const double* x = block.column(c);
-    // Shifted by a value of the column, so that sums of small weights times large values keep their
-    // digits.
-    const double shift = x[0];
     double sum = 0;
     double low = std::numeric_limits<double>::infinity();
     double high = -low;
     for (int i = 0; i < block.num_rows; ++i) {
       if (!(block.weights[i] > 0)) continue;
-      sum += block.weights[i] * (x[i] - shift);
+      sum += block.weights[i] * x[i];
       low = std::min(low, x[i]);
       high = std::max(high, x[i]);
     }
     // Within the range whatever the rounding, so that a constant column has exactly zero variance.
-    const double mean = std::clamp(shift + sum / out.weight, low, high);
+    const double mean = std::clamp(sum / out.weight, low, high);
     double scatter = 0;
     for (int i = 0; i < block.num_rows; ++i) {
       if (block.weights[i] > 0) scatter += block.weights[i] * (x[i] - mean) * (x[i] - mean);

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/numerics/kernels.h"
 
 namespace emserve {
 namespace {
@@ -39,29 +40,30 @@ double LoadCell(const Cells& cells, int64_t row, int column) {
   return Load<double>(p);
 }
 
-// Writes `count` cells, `step` bytes apart, to consecutive doubles.
-template <typename T>
-void Gather(const std::byte* from, int64_t step, int count, double* out) {
-  for (int i = 0; i < count; ++i) out[i] = Load<T>(from + i * step);
-}
-
-// Transposes a strip of rows at a time: a few cache lines of input per row stay in L1 while every
-// column takes its part.
-constexpr int kStripRows = 32;
-
-template <typename T>
+// Transposes rows [first, first + count), one run of neighbouring columns after the other.
 void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, int count,
                int stride, double* out) {
-  const int64_t row_bytes =
-      static_cast<int64_t>(cells.num_columns) * static_cast<int64_t>(sizeof(T));
-  const std::byte* base = cells.bytes + first * row_bytes;
-  for (int strip = 0; strip < count; strip += kStripRows) {
-    const int rows = std::min(kStripRows, count - strip);
-    const std::byte* from = base + strip * row_bytes;
-    for (size_t c = 0; c < columns.size(); ++c) {
-      Gather<T>(from + static_cast<int64_t>(columns[c]) * static_cast<int64_t>(sizeof(T)),
-                row_bytes, rows, out + static_cast<int64_t>(c) * stride + strip);
+  const int64_t cell_bytes = ElementSize(cells.type);
+  const int64_t row_bytes = cells.num_columns * cell_bytes;
+  const std::byte* const rows = cells.bytes + first * row_bytes;
+  for (size_t c = 0; c < columns.size();) {
+    size_t end = c + 1;
+    while (end < columns.size() && columns[end] == columns[end - 1] + 1) ++end;
+    const std::byte* const from = rows + columns[c] * cell_bytes;
+    const int width = static_cast<int>(end - c);
+    double* const to = out + static_cast<int64_t>(c) * stride;
+    switch (cells.type) {
+      case ElementType::kFloat64:
+        TransposeFloat64(from, row_bytes, count, width, to, stride);
+        break;
+      case ElementType::kFloat32:
+        TransposeFloat32(from, row_bytes, count, width, to, stride);
+        break;
+      case ElementType::kInt64:
+        TransposeInt64(from, row_bytes, count, width, to, stride);
+        break;
     }
+    c = end;
   }
 }
 
@@ -164,17 +166,7 @@ Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
   const int stride = PaddedRows(count);
   double* values = buffer.values();
   double* weights = buffer.weights();
-  switch (cells_.type) {
-    case ElementType::kFloat64:
-      Transpose<double>(cells_, columns_, first, count, stride, values);
-      break;
-    case ElementType::kFloat32:
-      Transpose<float>(cells_, columns_, first, count, stride, values);
-      break;
-    case ElementType::kInt64:
-      Transpose<int64_t>(cells_, columns_, first, count, stride, values);
-      break;
-  }
+  Transpose(cells_, columns_, first, count, stride, values);
   for (int c = 0; c < num_columns(); ++c) {
     std::fill(values + static_cast<int64_t>(c) * stride + count,
               values + static_cast<int64_t>(c + 1) * stride, 0.0);

@@ -40,8 +40,7 @@ absl::StatusOr<double> Expectation::Run(std::span<const double> theta) {
   if (absl::Status status = model_.Prepare(theta, *prepared_); !status.ok()) return status;
   absl::Status status = lanes_.ForEachBlock([&](int lane, int slot, const Block& block) {
     if (lanes_.Begins(lane, block)) ClearLane(lane);
-    lane_log_likelihood_[lane] +=
-        model_.EStep(*prepared_, block, WorkspaceOf(slot), Lane(lane));
+    lane_log_likelihood_[lane] += model_.EStep(*prepared_, block, WorkspaceOf(slot), Lane(lane));
   });
   if (!status.ok()) return status;
   MergeLanes();
@@ -99,8 +98,7 @@ absl::Status Expectation::ExplainNonFinite() {
     std::vector<double> log_density(block.stride);
     std::vector<double> of_component(static_cast<size_t>(num_components) * block.stride);
     model_.Infer(*prepared_, block, WorkspaceOf(slot),
-                 {.log_density = log_density.data(),
-                  .component_log_density = of_component.data()});
+                 {.log_density = log_density.data(), .component_log_density = of_component.data()});
     for (int i = 0; i < block.num_rows; ++i) {
       if (std::isfinite(log_density[i])) continue;
       Culprit found{.row = block.first_row + i, .log_density = log_density[i]};
@@ -119,11 +117,12 @@ absl::Status Expectation::ExplainNonFinite() {
   if (!status.ok()) return status;
   if (first.row == std::numeric_limits<int64_t>::max()) {
     return absl::FailedPreconditionError(
-        "log-likelihood: every row's log density is finite but their weighted sum is not; scale the "
+        "log-likelihood: every row's log density is finite but their weighted sum is not; scale "
+        "the "
         "row weights down");
   }
-  std::string message = absl::StrCat("row ", first.row, ": got log density ", first.log_density,
-                                     ", must be finite");
+  std::string message =
+      absl::StrCat("row ", first.row, ": got log density ", first.log_density, ", must be finite");
   if (first.component >= 0) {
     absl::StrAppend(&message, "; component ", first.component, " gives it ",
                     first.component_log_density);

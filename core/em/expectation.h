@@ -34,7 +34,8 @@ class Expectation {
   // first row that makes it so; Cancelled. The cost of one E-step.
   absl::StatusOr<double> Run(std::span<const double> theta);
 
-  // Fills posterior [components x stride] of a block; it comes in zeroed. `scratch` is [2 x stride].
+  // Fills posterior [components x stride] of a block; it comes in zeroed. `scratch` is [2 x
+  // stride].
   using Assign = absl::FunctionRef<void(const Block& block, std::span<double> scratch,
                                         std::span<double> posterior)>;
 

@@ -92,7 +92,8 @@ struct RestartOutcome {
   int64_t iterations = 0;  // maximisations made
 };
 
-// A distinct optimum: restarts whose objectives agree within 1e-5 x (1 + |objective|).
+// A distinct optimum: restarts whose objectives agree within 1e-5 x (1 + |objective|). Those that
+// ended with a variance at its floor are apart from those that did not, and come after them.
 struct Optimum {
   double objective = 0;  // the best in the group, nats
   int count = 0;

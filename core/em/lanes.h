@@ -35,8 +35,7 @@ class Lanes {
   // run at the same time, then with different slots. What a lane adds up must be kept per lane and
   // merged in lane order for results that do not depend on threads. Cancelled, with some blocks
   // left out, when the stop token asks for it. Allocates nothing once the buffers are warm.
-  absl::Status ForEachBlock(
-      absl::FunctionRef<void(int lane, int slot, const Block& block)> body);
+  absl::Status ForEachBlock(absl::FunctionRef<void(int lane, int slot, const Block& block)> body);
 
  private:
   bool RunLane(int lane, int slot,

@@ -21,8 +21,8 @@
 
 namespace emserve {
 
-// Reasons of repairs. A variance at its floor: the likelihood would otherwise grow without bound, so
-// a fit that ends with one has found no maximum of its own.
+// Reasons of repairs. A variance at its floor: the likelihood would otherwise grow without bound,
+// so a fit that ends with one has found no maximum of its own.
 inline constexpr char kVarianceFloored[] = "VARIANCE_FLOORED";
 // A component that no row belongs to kept its parameters; its weight is its (vanishing) share.
 inline constexpr char kComponentEmpty[] = "COMPONENT_EMPTY";

@@ -15,6 +15,10 @@ constexpr int64_t kSampleRows = 16384;
 constexpr int64_t kSampleRowsPerComponent = 128;
 constexpr int64_t kSampleDoubles = int64_t{1} << 22;
 
+// Share of a row that is spread evenly over all components, by restart. Among nine schedules this
+// one reached the best optima of R mclust's examples most often with ten restarts.
+double Softness(int restart) { return 0.1 * (restart % 3); }
+
 int64_t SampleSize(int64_t num_components, int64_t num_columns) {
   return std::max(kSampleRowsPerComponent * num_components,
                   std::min(kSampleRows, kSampleDoubles / num_columns));
@@ -54,6 +58,7 @@ Starts::Starts(const Model& model, const Table& table, const Summary& summary, S
     : model_(model),
       summary_(summary),
       method_(method),
+      seed_(seed),
       num_columns_(table.num_columns()),
       inverse_sd_(num_columns_),
       unit_(num_columns_, 1.0),
@@ -83,12 +88,12 @@ Starts::Starts(const Model& model, const Table& table, const Summary& summary, S
   }
 }
 
-// Greedy k-means++: each seed is the best of 2 + log K rows drawn by weight times squared distance to
-// the nearest seed so far. Random rows: one, drawn by weight among those that are not seeds yet.
+// Greedy k-means++: each seed is the best of 2 + log K rows drawn by weight times squared distance
+// to the nearest seed so far. Random rows: one, drawn by weight among those that are not seeds yet.
 absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
   const int num_components = model_.num_components();
   const bool greedy = method_ == StartMethod::kKMeansPlusPlus;
-  const int num_candidates = 1;
+  const int num_candidates = greedy ? 2 + static_cast<int>(std::log(num_components)) : 1;
   std::vector<double> seeds;
   Scratch nearest(sample_.stride);
   Scratch best(sample_.stride);
@@ -138,11 +143,14 @@ absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
   return seeds;
 }
 
-absl::Status Starts::Draw(Random& random, Expectation& expectation, std::span<double> theta,
+absl::Status Starts::Draw(int restart, Expectation& expectation, std::span<double> theta,
                           std::vector<Repair>& repairs) const {
+  Random random(seed_, static_cast<uint64_t>(restart));
   const absl::StatusOr<std::vector<double>> seeds = DrawSeeds(random);
   if (!seeds.ok()) return seeds.status();
   const int num_components = model_.num_components();
+  const double share = Softness(restart) / num_components;
+  const double rest = 1 - Softness(restart);
   std::vector<double> reference(theta.size());
   model_.Reference(summary_, reference);
 
@@ -165,8 +173,9 @@ absl::Status Starts::Draw(Random& random, Expectation& expectation, std::span<do
         }
         for (int i = 0; i < block.num_rows; ++i) {
           const int label = static_cast<int>(posterior[i]);
-          for (int k = 0; k < num_components; ++k) posterior[static_cast<int64_t>(k) * block.stride + i] = 0.2 / num_components;
-          posterior[static_cast<int64_t>(label) * block.stride + i] += 1 - 0.2;
+          for (int k = 0; k < num_components; ++k) {
+            posterior[static_cast<int64_t>(k) * block.stride + i] = share + (k == label ? rest : 0);
+          }
         }
       });
   if (!status.ok()) return status;

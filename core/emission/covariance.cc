@@ -26,7 +26,8 @@ constexpr Structure kStructures[] = {
 std::unique_ptr<Covariances> MakeCovariances(Covariance structure, int num_components,
                                              int num_columns, VarianceFloor floor) {
   for (const auto& [covariance, make, sharing] : kStructures) {
-    if (covariance == structure) return make(sharing, num_components, num_columns, std::move(floor));
+    if (covariance == structure)
+      return make(sharing, num_components, num_columns, std::move(floor));
   }
   return nullptr;
 }

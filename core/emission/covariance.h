@@ -1,4 +1,5 @@
-// Covariance structures of Gaussian components: what is tied to what, and the maximum under a floor.
+// Covariance structures of Gaussian components: what is tied to what, and the maximum under a
+// floor.
 //
 // Apart from gaussian.cc, which owns the means and is the same for every structure, so that a new
 // structure is one entry of a table here. Structures differ in two ways only: in their form

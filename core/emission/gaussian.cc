@@ -11,8 +11,8 @@
 namespace emserve {
 namespace {
 
-// A component is empty when less than this share of an average row belongs to it: sums of posteriors
-// that small no longer say where it is.
+// A component is empty when less than this share of an average row belongs to it: sums of
+// posteriors that small no longer say where it is.
 constexpr double kEmptyRows = 1e-10;
 
 // Standard deviations must be so that squares and their inverses are ordinary numbers.
@@ -84,7 +84,8 @@ class Gaussian final : public Emission {
     return covariances_->Validate(OfCovariances(params));
   }
 
-  absl::Status Prepare(std::span<const double> params, Emission::Prepared& prepared) const override {
+  absl::Status Prepare(std::span<const double> params,
+                       Emission::Prepared& prepared) const override {
     return covariances_->Prepare(Means(params), OfCovariances(params),
                                  *static_cast<GaussianPrepared&>(prepared).covariances);
   }
@@ -109,8 +110,8 @@ class Gaussian final : public Emission {
     }
   }
 
-  // With n_k the occupancy and first_k = sum_i r_ik (x_i - mean_k): the new mean is mean_k + first_k
-  // / n_k, and the covariances follow from the scatter about it.
+  // With n_k the occupancy and first_k = sum_i r_ik (x_i - mean_k): the new mean is mean_k +
+  // first_k / n_k, and the covariances follow from the scatter about it.
   absl::Status Maximize(std::span<const double> params, std::span<const double> occupancy,
                         std::span<const double> stats, std::span<double> next,
                         std::vector<Repair>& repairs) const override {
@@ -169,7 +170,8 @@ class Gaussian final : public Emission {
 };
 
 bool IsConstant(const Summary& summary, size_t column) {
-  const double size = std::max(std::abs(summary.minimum[column]), std::abs(summary.maximum[column]));
+  const double size =
+      std::max(std::abs(summary.minimum[column]), std::abs(summary.maximum[column]));
   return !(summary.minimum[column] < summary.maximum[column]) ||
          !(summary.variance[column] > kConstantRelative * size * size);
 }
@@ -213,9 +215,9 @@ absl::StatusOr<std::unique_ptr<Emission>> MakeGaussian(const GaussianOptions& op
   std::unique_ptr<Covariances> covariances = MakeCovariances(
       options.covariance, num_components, num_columns, {options.ridge, summary.variance});
   if (covariances == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("covariance: got ", static_cast<int>(options.covariance),
-                     ", must be one of the covariance structures"));
+    return absl::InvalidArgumentError(absl::StrCat("covariance: got ",
+                                                   static_cast<int>(options.covariance),
+                                                   ", must be one of the covariance structures"));
   }
   const double size =
       static_cast<double>(num_components) * num_columns + covariances->num_parameters();

@@ -25,9 +25,10 @@ struct GaussianOptions {
   // Smallest variance allowed in any direction, as a fraction of the columns' own variances;
   // dimensionless, in [0, 1). Applied as a floor on the eigenvalues of each covariance after
   // scaling columns to unit variance, which is the exact constrained maximum (Ingrassia & Rocci
-  // 2007), so EM stays monotone. 1e-6: far below any real cluster, far above rounding. Reported
-  // whenever it acts.
-  double ridge = 1e-6;
+  // 2007), so EM stays monotone. 1e-9: clusters 30,000 standard deviations apart are still told
+  // from a collapse, and rounding stays far below (1e-6 would hold back clusters 1000 apart).
+  // Reported whenever it acts.
+  double ridge = 1e-9;
 };
 
 // Parameters: means [K, D] and the covariances above. Statistics: first [K, D] and second moments

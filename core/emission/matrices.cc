@@ -1,6 +1,4 @@
 // Covariance matrices: one per component or one in all.
-#include "core/emission/covariance.h"
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/emission/covariance.h"
 #include "core/numerics/cholesky.h"
 #include "core/numerics/kernels.h"
 
@@ -50,9 +49,7 @@ class Matrices final : public Covariances {
   }
   int64_t scratch_per_row() const override { return 2 * static_cast<int64_t>(num_columns_); }
 
-  void AddParameters(Layout& parameters) const override {
-    parameters.Add("covariances", Shape());
-  }
+  void AddParameters(Layout& parameters) const override { parameters.Add("covariances", Shape()); }
   void AddStatistics(Layout& statistics) const override { statistics.Add("second", Shape()); }
 
   absl::Status Validate(std::span<const double> params) const override {
@@ -69,9 +66,8 @@ class Matrices final : public Covariances {
           }
           if (!(std::abs(value - mirror) <=
                 kSymmetryTolerance * std::max(std::abs(value), std::abs(mirror)))) {
-            return absl::InvalidArgumentError(absl::StrCat(Name(m, a, b), ": got ", value,
-                                                           ", must equal ", Name(m, b, a), " = ",
-                                                           mirror));
+            return absl::InvalidArgumentError(absl::StrCat(
+                Name(m, a, b), ": got ", value, ", must equal ", Name(m, b, a), " = ", mirror));
           }
         }
       }
@@ -101,21 +97,22 @@ class Matrices final : public Covariances {
     auto& mine = static_cast<MatricesPrepared&>(prepared);
     std::copy(means.begin(), means.end(), mine.means.begin());
     for (int m = 0; m < num_matrices_; ++m) {
-      const std::optional<double> log_determinant = InverseCholesky(
-          params.subspan(m * square(), square()), num_columns_,
-          std::span(mine.whitening).subspan(m * square(), square()));
+      const std::optional<double> log_determinant =
+          InverseCholesky(params.subspan(m * square(), square()), num_columns_,
+                          std::span(mine.whitening).subspan(m * square(), square()));
       if (!log_determinant) {
         return absl::FailedPreconditionError(
-            absl::StrCat(Name(m), ": got a matrix that is not, must be positive definite; use a "
-                                  "ridge above 0, fewer components or a simpler covariance"));
+            absl::StrCat(Name(m),
+                         ": got a matrix that is not, must be positive definite; use a "
+                         "ridge above 0, fewer components or a simpler covariance"));
       }
       mine.log_norm[m] = -num_columns_ * kHalfLog2Pi - 0.5 * *log_determinant;
     }
     return absl::OkStatus();
   }
 
-  void LogDensity(const Prepared& prepared, int component, const Block& block,
-                  double* scratch, double* log_density) const override {
+  void LogDensity(const Prepared& prepared, int component, const Block& block, double* scratch,
+                  double* log_density) const override {
     const auto& mine = static_cast<const MatricesPrepared&>(prepared);
     const int m = Matrix(component);
     WhitenedSquares(block.values, block.stride, num_columns_, Mean(mine, component),
@@ -152,7 +149,8 @@ class Matrices final : public Covariances {
         for (int b = 0; b <= a; ++b) {
           double sum = scatter[a * num_columns_ + b];
           for (int k = first; k < last; ++k) {
-            const double* const shift = moments.shift.data() + static_cast<int64_t>(k) * num_columns_;
+            const double* const shift =
+                moments.shift.data() + static_cast<int64_t>(k) * num_columns_;
             sum -= moments.occupancy[k] * shift[a] * shift[b];
           }
           matrix[a * num_columns_ + b] = matrix[b * num_columns_ + a] = sum / weight;
@@ -161,9 +159,8 @@ class Matrices final : public Covariances {
       const double raised = FloorEigenvalues(std::span(matrix, square()), num_columns_,
                                              floor_.variances, floor_.ridge);
       if (raised > 0) {
-        repairs.push_back({.reason = kVarianceFloored,
-                           .component = shared_ ? -1 : m,
-                           .amount = raised});
+        repairs.push_back(
+            {.reason = kVarianceFloored, .component = shared_ ? -1 : m, .amount = raised});
       }
     }
   }

@@ -1,14 +1,13 @@
 // Covariances without correlation: variances of the columns, shared by components, columns or both.
 //
 // Element (k, d) of a component is params[Group(k, d)].
-#include "core/emission/covariance.h"
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/emission/covariance.h"
 #include "core/numerics/kernels.h"
 
 namespace emserve {
@@ -35,13 +34,13 @@ class Variances final : public Covariances {
         num_columns_(num_columns),
         component_step_(sharing.by_components ? 0
                         : sharing.by_columns  ? 1
-                                                       : num_columns),
+                                              : num_columns),
         column_step_(sharing.by_columns ? 0 : 1),
         floor_(std::move(floor)) {
     if (sharing.by_columns) {
       // sigma^2 >= ridge * variance_d in every column d.
-      floor_.variances.assign(
-          1, *std::max_element(floor_.variances.begin(), floor_.variances.end()));
+      floor_.variances.assign(1,
+                              *std::max_element(floor_.variances.begin(), floor_.variances.end()));
     }
   }
 
@@ -108,10 +107,11 @@ class Variances final : public Covariances {
     return absl::OkStatus();
   }
 
-  void LogDensity(const Prepared& prepared, int component, const Block& block,
-                  double*, double* log_density) const override {
+  void LogDensity(const Prepared& prepared, int component, const Block& block, double*,
+                  double* log_density) const override {
     const auto& mine = static_cast<const VariancesPrepared&>(prepared);
-    DiagonalSquares(block.values, block.stride, num_columns_, mine.means.data() + Cell(component, 0),
+    DiagonalSquares(block.values, block.stride, num_columns_,
+                    mine.means.data() + Cell(component, 0),
                     mine.inverse_sd.data() + Cell(component, 0), log_density);
     const double log_norm = mine.log_norm[component];
     for (int i = 0; i < block.stride; ++i) log_density[i] = log_norm - 0.5 * log_density[i];
@@ -154,8 +154,9 @@ class Variances final : public Covariances {
         raised = std::max(raised, next[g] - variance);
       }
       if (raised > 0) {
-        repairs.push_back(
-            {.reason = kVarianceFloored, .component = component_step_ == 0 ? -1 : k, .amount = raised});
+        repairs.push_back({.reason = kVarianceFloored,
+                           .component = component_step_ == 0 ? -1 : k,
+                           .amount = raised});
       }
     }
   }

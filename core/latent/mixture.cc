@@ -75,8 +75,8 @@ class Mixture final : public Model {
 
   absl::Status Validate(std::span<const double> theta) const override {
     if (static_cast<int64_t>(theta.size()) != parameters_.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("parameters: got ", theta.size(),
-                                                     " numbers, must be ", parameters_.size()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("parameters: got ", theta.size(), " numbers, must be ", parameters_.size()));
     }
     double sum = 0;
     for (int k = 0; k < num_components_; ++k) {
@@ -110,8 +110,7 @@ class Mixture final : public Model {
     emission_->LogDensity(*mine.emission, block, *work.emission, by_component);
     NormalizeLogDensities(by_component.data(), num_components_, block.stride,
                           mine.log_weights.data(), work.log_density.data());
-    const double log_likelihood =
-        WeightedSum(work.log_density.data(), block.weights, block.stride);
+    const double log_likelihood = WeightedSum(work.log_density.data(), block.weights, block.stride);
     ScaleRows(by_component.data(), num_components_, block.stride, block.weights);
     AddOccupancy(block, by_component, stats);
     emission_->Accumulate(*mine.emission, block, by_component, *work.emission, OfEmission(stats));

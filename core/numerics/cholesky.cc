@@ -67,6 +67,7 @@ double FloorEigenvalues(std::span<double> matrix, int dims, std::span<const doub
   Matrix reduced = m;
   for (int d = 0; d < dims; ++d) reduced(d, d) -= fraction * scale[static_cast<size_t>(d)];
   if (Good(Eigen::LLT<Matrix>(reduced))) return 0;
+  m.triangularView<Eigen::StrictlyUpper>() = m.transpose();
   if (!m.allFinite()) return std::numeric_limits<double>::quiet_NaN();
 
   Eigen::VectorXd sd(dims);

@@ -1,18 +1,24 @@
 // The inner loops: plain kernels over transposed blocks, vectorised over rows.
 //
-// A block holds columns of `stride` doubles; stride is a multiple of kRowPad (core/data/block.h),
-// columns start at 64-byte boundaries, padding rows have value 0 and weight 0. Each kernel is
-// compiled for several instruction sets with Google Highway and chosen at run time, so one binary
-// runs anywhere and uses AVX2 or AVX-512 where present. Results are the same bits for the same
-// instruction set, whatever the number of threads.
+// A block holds columns of `stride` doubles; stride is a multiple of kRowPad, columns and scratch
+// start at 64-byte boundaries, padding rows have value 0 and weight 0. Each kernel is compiled for
+// several instruction sets with Google Highway and chosen at run time, so one binary runs anywhere
+// and uses AVX2 or AVX-512 where present. Results are the same bits for the same instruction set,
+// whatever the number of threads. No kernel allocates.
 #ifndef EMSERVE_CORE_NUMERICS_KERNELS_H_
 #define EMSERVE_CORE_NUMERICS_KERNELS_H_
 
+#include <cstddef>
+#include <cstdint>
+
 namespace emserve {
 
+// Rows to which every column is padded: whole vectors on every instruction set.
+inline constexpr int kRowPad = 16;
+
 // squares[i] = |L^-1 (x_i - mean)|^2, the squared Mahalanobis distance. `inv_chol` is L^-1, lower
-// triangular, row-major [dims x dims]; `scratch` holds dims x stride doubles. O(stride dims^2 / 2)
-// multiply-adds.
+// triangular, row-major [dims x dims], whose upper triangle is not read; `scratch` holds dims x
+// stride doubles. O(stride dims^2 / 2) multiply-adds.
 void WhitenedSquares(const double* x, int stride, int dims, const double* mean,
                      const double* inv_chol, double* scratch, double* squares);
 
@@ -21,8 +27,8 @@ void DiagonalSquares(const double* x, int stride, int dims, const double* mean,
                      const double* inv_sd, double* squares);
 
 // first[d] += sum_i resp_i (x_id - mean_d); second[a, b] += sum_i resp_i (x_ia - mean_a)(x_ib -
-// mean_b) for b <= a, row-major [dims x dims], upper triangle untouched. `scratch` holds 2 x dims x
-// stride doubles. O(stride dims^2 / 2).
+// mean_b) for b <= a, row-major [dims x dims], upper triangle untouched. Precondition: resp >= 0.
+// `scratch` holds (dims + 1) x stride doubles. O(stride dims^2 / 2).
 void AddScatter(const double* x, int stride, int dims, const double* mean, const double* resp,
                 double* scratch, double* first, double* second);
 
@@ -46,6 +52,16 @@ double Sum(const double* a, int stride);
 
 // sum_i a_i b_i over a column, skipping entries whose b_i is 0 (so -infinity x 0 counts as 0).
 double WeightedSum(const double* a, const double* b, int stride);
+
+// Transposes [rows x columns] cells to doubles: out[c * stride + r] = cell (r, c). A row's cells
+// are next to each other, rows are `row_bytes` apart; no alignment is required of `from`. Integers
+// beyond 2^53 are rounded to the nearest double. Padding rows are not written.
+void TransposeFloat64(const std::byte* from, int64_t row_bytes, int rows, int columns, double* out,
+                      int stride);
+void TransposeFloat32(const std::byte* from, int64_t row_bytes, int rows, int columns, double* out,
+                      int stride);
+void TransposeInt64(const std::byte* from, int64_t row_bytes, int rows, int columns, double* out,
+                    int stride);
 
 // Name of the instruction set in use, e.g. "AVX3" or "AVX2", for reports.
 const char* KernelTarget();

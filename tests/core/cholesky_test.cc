@@ -87,6 +87,36 @@ TEST(FloorEigenvalues, RaisesASingularDirectionToTheFloor) {
   EXPECT_NEAR(m[3], 2.05, 1e-14);
 }
 
+TEST(FloorEigenvalues, ReadsTheLowerTriangleOnly) {
+  std::vector<double> m = {2, 77, 2, 2};
+  FloorEigenvalues(m, 2, std::vector<double>{1, 1}, 0.1);
+  EXPECT_NEAR(m[0], 2.05, 1e-14);
+  EXPECT_NEAR(m[1], 1.95, 1e-14);
+  EXPECT_EQ(m[1], m[2]);
+}
+
+TEST(FloorEigenvalues, LeavesAMatrixThatPassesTheFloor) {
+  for (const int dims : {1, 2, 3, 6, 20}) {
+    // Rank one, so that all but one eigenvalue must be raised.
+    const auto size = static_cast<size_t>(dims);
+    Random random(8, size);
+    std::vector<double> v(size), scale(size), m(size * size), inverse(size * size);
+    for (size_t d = 0; d < size; ++d) {
+      scale[d] = std::pow(10.0, 20 * random.Uniform() - 10);
+      v[d] = std::sqrt(scale[d]) * random.Normal();
+    }
+    for (size_t a = 0; a < size; ++a) {
+      for (size_t b = 0; b < size; ++b) m[a * size + b] = v[a] * v[b];
+    }
+    const double raised = FloorEigenvalues(m, dims, scale, 1e-6);
+    EXPECT_EQ(raised > 0, dims > 1);
+    EXPECT_TRUE(InverseCholesky(m, dims, inverse).has_value());
+    const std::vector<double> once = m;
+    EXPECT_EQ(FloorEigenvalues(m, dims, scale, 0.999e-6), 0);
+    EXPECT_EQ(m, once);
+  }
+}
+
 TEST(FloorEigenvalues, DoesNotDependOnUnits) {
   std::vector<double> plain = {2, 2, 2, 2};
   std::vector<double> scaled = {2e-16, 2e0, 2e0, 2e16};

@@ -1,15 +1,21 @@
-// Every kernel against a plain loop, at sizes that are no multiple of any tile.
+// Every kernel against a plain loop, at sizes that are no multiple of any tile, on every
+// instruction set that this machine has.
 #include "core/numerics/kernels.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <new>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/data/block.h"
 #include "core/runtime/random.h"
+#include "hwy/targets.h"
 
 namespace emserve {
 namespace {
@@ -33,20 +39,38 @@ class Aligned {
   double* p_;
 };
 
+// Makes the kernels run on one instruction set while it lives.
+class ChosenTarget {
+ public:
+  explicit ChosenTarget(int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().DeInit();
+  }
+  ~ChosenTarget() {
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().DeInit();
+  }
+};
+
+class OnTarget : public testing::TestWithParam<int64_t> {
+  ChosenTarget chosen_{GetParam()};
+};
+
 struct Case {
   int dims;
   int rows;
 };
 
-class Kernels : public testing::TestWithParam<Case> {
+class Kernels : public testing::TestWithParam<std::tuple<int64_t, Case>> {
  protected:
   Kernels()
-      : dims(GetParam().dims),
-        rows(GetParam().rows),
+      : chosen(std::get<0>(GetParam())),
+        dims(std::get<1>(GetParam()).dims),
+        rows(std::get<1>(GetParam()).rows),
         stride(PaddedRows(rows)),
         x(static_cast<size_t>(dims * stride)),
         resp(static_cast<size_t>(stride)),
-        scratch(static_cast<size_t>(2 * dims * stride)),
+        scratch(static_cast<size_t>((dims + 1) * stride)),
         out(static_cast<size_t>(stride)),
         mean(static_cast<size_t>(dims)),
         lower(static_cast<size_t>(dims * dims)) {
@@ -61,6 +85,7 @@ class Kernels : public testing::TestWithParam<Case> {
   double& X(int i, int d) { return x[static_cast<size_t>(d * stride + i)]; }
   double Centred(int i, int d) { return X(i, d) - mean[static_cast<size_t>(d)]; }
 
+  ChosenTarget chosen;
   int dims, rows, stride;
   Aligned x, resp, scratch, out;
   std::vector<double> mean, lower;
@@ -134,17 +159,33 @@ TEST_P(Kernels, DiagonalMomentsEqualThePlainLoop) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Kernels,
-                         testing::Values(Case{1, 1}, Case{1, 17}, Case{2, 5}, Case{2, 272},
-                                         Case{3, 31}, Case{4, 150}, Case{5, 48}, Case{6, 33},
-                                         Case{7, 100}, Case{16, 480}, Case{17, 111}, Case{31, 65},
-                                         Case{64, 192}, Case{130, 49}),
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Kernels,
+    testing::Combine(testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                     testing::Values(Case{1, 1}, Case{1, 17}, Case{2, 5}, Case{2, 272}, Case{3, 31},
+                                     Case{4, 150}, Case{5, 48}, Case{6, 33}, Case{7, 100},
+                                     Case{8, 80}, Case{9, 96}, Case{10, 64}, Case{11, 16},
+                                     Case{16, 480}, Case{17, 111}, Case{31, 65}, Case{64, 192},
+                                     Case{130, 49})),
+    [](const auto& param_info) {
+      const int64_t target = std::get<0>(param_info.param);
+      const Case sizes = std::get<1>(param_info.param);
+      std::string name = hwy::TargetName(target);
+      name += "D" + std::to_string(sizes.dims);
+      name += "N" + std::to_string(sizes.rows);
+      return name;
+    });
+
+INSTANTIATE_TEST_SUITE_P(Targets, OnTarget, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const auto& param_info) {
-                           return "D" + std::to_string(param_info.param.dims) + "N" +
-                                  std::to_string(param_info.param.rows);
+                           return std::string(hwy::TargetName(param_info.param));
                          });
 
-TEST(NormalizeLogDensities, EqualsThePlainLogSumExp) {
+TEST_P(OnTarget, RunsOnTheChosenInstructionSet) {
+  EXPECT_STREQ(KernelTarget(), hwy::TargetName(GetParam()));
+}
+
+TEST_P(OnTarget, PosteriorsEqualThePlainLogSumExp) {
   for (const int components : {1, 2, 3, 7, 10}) {
     const int stride = 48;
     Aligned density(static_cast<size_t>(components * stride)), row(static_cast<size_t>(stride));
@@ -176,7 +217,31 @@ TEST(NormalizeLogDensities, EqualsThePlainLogSumExp) {
   }
 }
 
-TEST(NormalizeLogDensities, HandlesRowsAndComponentsWithoutMass) {
+// Two components with log densities 0 and z: the second's posterior is exp(z) / (1 + exp(z)), which
+// shows the exponential at every size of its argument.
+TEST_P(OnTarget, PosteriorsAreExactDownToTheSmallestNormalNumber) {
+  Aligned density(32), row(16);
+  const double log_weights[] = {0, 0};
+  for (double z = 0; z > -708; z -= 0.37) {
+    for (size_t i = 0; i < 16; ++i) {
+      density[i] = 0;
+      density[16 + i] = z - static_cast<double>(i) / 64;
+    }
+    NormalizeLogDensities(density.data(), 2, 16, log_weights, row.data());
+    for (size_t i = 0; i < 16; ++i) {
+      const double e = std::exp(z - static_cast<double>(i) / 64);
+      const double expected = e < std::exp(-708.0) ? 0 : e / (1 + e);
+      ASSERT_NEAR(density[16 + i], expected, 1e-15 * expected) << z << "," << i;
+      ASSERT_NEAR(row[i], std::log1p(e), 4e-16) << z << "," << i;
+    }
+  }
+  density[0] = density[16] = 0;
+  NormalizeLogDensities(density.data(), 1, 16, log_weights, row.data());
+  EXPECT_EQ(density[0], 1);
+  EXPECT_EQ(row[0], 0);
+}
+
+TEST_P(OnTarget, PosteriorsHandleRowsAndComponentsWithoutMass) {
   const int stride = 16;
   Aligned density(3 * 16), row(16);
   const double log_weights[] = {std::log(0.5), -kInfinity, std::log(0.5)};
@@ -198,7 +263,7 @@ TEST(NormalizeLogDensities, HandlesRowsAndComponentsWithoutMass) {
   EXPECT_TRUE(std::isnan(row[3]));
 }
 
-TEST(WeightedSum, LeavesOutRowsWithoutWeight) {
+TEST_P(OnTarget, WeightedSumLeavesOutRowsWithoutWeight) {
   Aligned a(16), b(16);
   for (size_t i = 0; i < 16; ++i) {
     a[i] = static_cast<double>(i);
@@ -210,12 +275,62 @@ TEST(WeightedSum, LeavesOutRowsWithoutWeight) {
   EXPECT_EQ(Sum(b.data(), 16), 30);
 }
 
-TEST(ScaleRows, MultipliesEveryComponentByTheRowWeights) {
+TEST_P(OnTarget, ScaleRowsMultipliesEveryComponentByTheRowWeights) {
   Aligned resp(32), weights(16);
   for (size_t i = 0; i < 32; ++i) resp[i] = static_cast<double>(i);
   for (size_t i = 0; i < 16; ++i) weights[i] = i % 2 == 0 ? 3 : 0;
   ScaleRows(resp.data(), 2, 16, weights.data());
   for (size_t i = 0; i < 32; ++i) EXPECT_EQ(resp[i], i % 2 == 0 ? 3.0 * static_cast<double>(i) : 0);
+}
+
+template <typename T>
+void ExpectTransposed(void (*transpose)(const std::byte*, int64_t, int, int, double*, int),
+                      const std::vector<T>& specials) {
+  for (const int columns : {1, 2, 3, 4, 5, 8, 11}) {
+    for (const int rows : {1, 2, 3, 4, 7, 16, 17, 45}) {
+      const int stride = PaddedRows(rows);
+      const int64_t row_bytes = static_cast<int64_t>((columns + 2) * sizeof(T));
+      // At an odd address, and not a byte longer than the last cell.
+      std::vector<std::byte> bytes(static_cast<size_t>((rows - 1) * row_bytes) +
+                                   columns * sizeof(T) + 1);
+      Random random(1, static_cast<uint64_t>(rows));
+      const auto cell = [&](int r, int c) {
+        return bytes.data() + 1 + r * row_bytes + c * static_cast<int64_t>(sizeof(T));
+      };
+      for (int r = 0; r < rows; ++r) {
+        for (int c = 0; c < columns; ++c) {
+          T value = static_cast<T>(1e6 * random.Normal());
+          if (random.Below(4) == 0) value = specials[random.Below(specials.size())];
+          std::memcpy(cell(r, c), &value, sizeof(T));
+        }
+      }
+      std::vector<double> out(static_cast<size_t>(columns * stride), -7);
+      transpose(bytes.data() + 1, row_bytes, rows, columns, out.data(), stride);
+      for (int c = 0; c < columns; ++c) {
+        for (int r = 0; r < stride; ++r) {
+          double expected = -7;
+          if (r < rows) {
+            T value;
+            std::memcpy(&value, cell(r, c), sizeof(T));
+            expected = static_cast<double>(value);
+          }
+          const double actual = out[static_cast<size_t>(c * stride + r)];
+          ASSERT_EQ(std::memcmp(&actual, &expected, sizeof(double)), 0)
+              << actual << " is not " << expected << " at " << r << "," << c;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OnTarget, TransposesEveryTypeOfCellExactly) {
+  using Float = std::numeric_limits<float>;
+  using Integer = std::numeric_limits<int64_t>;
+  ExpectTransposed<double>(TransposeFloat64, {-0.0, kInfinity, 5e-324, 1e308});
+  ExpectTransposed<float>(TransposeFloat32,
+                          {-0.0f, Float::infinity(), Float::denorm_min(), Float::max()});
+  ExpectTransposed<int64_t>(TransposeInt64, {Integer::min(), Integer::max(), -1, 0,
+                                             (int64_t{1} << 53) + 1, -(int64_t{1} << 62) - 257});
 }
 
 }  // namespace

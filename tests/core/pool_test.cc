@@ -4,8 +4,6 @@
 
 #include <atomic>
 #include <latch>
-#include <mutex>
-#include <set>
 #include <thread>
 #include <vector>
 
@@ -36,12 +34,16 @@ TEST(Pool, SlotsOfConcurrentBodiesDiffer) {
   });
 }
 
-TEST(Pool, UsesAllItsThreads) {
+TEST(Pool, UsesAllItsThreadsWithASlotForEach) {
   Pool pool(4);
   Pool::Share share(pool);
   std::latch all(4);  // passes only if four bodies run at the same time
-  share.For(4, [&](int64_t, int) { all.arrive_and_wait(); });
-  EXPECT_TRUE(all.try_wait());
+  std::vector<std::atomic<int>> uses(4);
+  share.For(4, [&](int64_t, int slot) {
+    ++uses[static_cast<size_t>(slot)];
+    all.arrive_and_wait();
+  });
+  for (const auto& n : uses) EXPECT_EQ(n, 1);
 }
 
 TEST(Pool, LoopsNest) {
@@ -64,31 +66,108 @@ TEST(Pool, WritesOfBodiesAreVisibleAfterTheLoop) {
   }
 }
 
-// The small loop needs two bodies at the same time, so it ends only if the worker turns to it while
-// the big loop, which lasts until the small one has ended, still has indices to give.
+// The pool has one worker besides the callers. The big loop's caller stays in its first body, so
+// the worker alone runs the rest; it must turn to the small loop as soon as that arrives.
 TEST(Pool, ServesASmallLoopDuringABigOne) {
   Pool pool(2);
-  std::atomic<int64_t> given_before_small_ended = 0;
-  std::atomic<bool> small_ended = false;
-  std::latch big_started(1);
+  std::latch worker_in_big(1), small_arrived(1), small_served(1);
+  std::atomic<int> big_before_small = 0;
   std::thread big([&] {
     Pool::Share share(pool);
-    std::once_flag once;
-    share.For(1'000'000, [&](int64_t index, int) {
-      std::call_once(once, [&] { big_started.count_down(); });
-      if (!small_ended) {
-        given_before_small_ended = index;
-        std::this_thread::yield();
+    const std::thread::id caller = std::this_thread::get_id();
+    std::atomic<bool> worker_came = false;
+    share.For(1000, [&](int64_t, int) {
+      if (std::this_thread::get_id() == caller) {
+        small_served.wait();
+      } else if (!worker_came.exchange(true)) {
+        worker_in_big.count_down();
+        small_arrived.wait();
+      } else if (!small_served.try_wait()) {
+        ++big_before_small;
       }
     });
   });
-  big_started.wait();
+  worker_in_big.wait();
   Pool::Share share(pool);
-  std::latch both(2);
-  share.For(2, [&](int64_t, int) { both.arrive_and_wait(); });
-  small_ended = true;
+  const std::thread::id caller = std::this_thread::get_id();
+  share.For(2, [&](int64_t, int) {
+    if (std::this_thread::get_id() == caller) {
+      small_arrived.count_down();
+      small_served.wait();
+    } else {
+      small_served.count_down();
+    }
+  });
   big.join();
-  EXPECT_LT(given_before_small_ended, 999'999) << "the small loop waited for the big one's end";
+  EXPECT_LE(big_before_small, 1) << "the small loop waited for the big one's end";
+}
+
+// Two loops of one share, called from two threads, take turns too.
+TEST(Pool, ServesASecondLoopOfTheSameShareDuringTheFirst) {
+  Pool pool(2);
+  Pool::Share share(pool);
+  std::latch worker_in_first(1), second_arrived(1), second_served(1);
+  std::atomic<int> first_before_second = 0;
+  std::thread first([&] {
+    const std::thread::id caller = std::this_thread::get_id();
+    std::atomic<bool> worker_came = false;
+    share.For(1000, [&](int64_t, int) {
+      if (std::this_thread::get_id() == caller) {
+        second_served.wait();
+      } else if (!worker_came.exchange(true)) {
+        worker_in_first.count_down();
+        second_arrived.wait();
+      } else if (!second_served.try_wait()) {
+        ++first_before_second;
+      }
+    });
+  });
+  worker_in_first.wait();
+  const std::thread::id caller = std::this_thread::get_id();
+  share.For(2, [&](int64_t, int) {
+    if (std::this_thread::get_id() == caller) {
+      second_arrived.count_down();
+      second_served.wait();
+    } else {
+      second_served.count_down();
+    }
+  });
+  first.join();
+  EXPECT_LE(first_before_second, 1);
+}
+
+// A caller that gave away its last index waits for that body, and its own share's other loops run
+// on: no thread waits for one that waits for it.
+TEST(Pool, NestedLoopsOfManySharesFinish) {
+  Pool pool(3);
+  std::atomic<int64_t> calls = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      Pool::Share share(pool);
+      std::vector<std::atomic<bool>> busy(3);
+      for (int round = 0; round < 20; ++round) {
+        share.For(7, [&](int64_t, int slot) {
+          EXPECT_FALSE(busy[static_cast<size_t>(slot)].exchange(true));
+          share.For(5, [&](int64_t, int) { share.For(3, [&](int64_t, int) { ++calls; }); });
+          busy[static_cast<size_t>(slot)] = false;
+        });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(calls, 4 * 20 * 7 * 5 * 3);
+}
+
+TEST(Pool, RunsALoopOfOneIndexOnTheCallingThread) {
+  Pool pool(4);
+  Pool::Share share(pool);
+  std::thread::id ran_on;
+  share.For(1, [&](int64_t, int slot) {
+    ran_on = std::this_thread::get_id();
+    EXPECT_EQ(slot, 0);
+  });
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
 }
 
 TEST(Pool, ManySharesWorkAtOnce) {

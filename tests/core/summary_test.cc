@@ -39,6 +39,10 @@ TEST(Summary, WeightTwoIsTheRowTwiceAndWeightZeroTheRowAbsent) {
   EXPECT_DOUBLE_EQ(weighted->variance[0], repeated->variance[0]);
   EXPECT_EQ(weighted->maximum[0], 4);
   EXPECT_EQ(weighted->num_weighted_rows, 3);
+  const auto leading = SummarizeWith(*Table::FromValues({1e300, 1, 2}, 3, 1, {0, 1, 1}), 1);
+  ASSERT_TRUE(leading.ok()) << leading.status();
+  EXPECT_EQ(leading->mean[0], 1.5);
+  EXPECT_EQ(leading->variance[0], 0.25);
 }
 
 TEST(Summary, KeepsDigitsAtAnOffsetOfAHundredMillion) {

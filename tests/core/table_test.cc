@@ -68,6 +68,15 @@ TEST(Table, SelectsAndReordersColumns) {
   const auto table = Table::Create(OddCells<double>(100, 5, ElementType::kFloat64), options);
   ASSERT_TRUE(table.ok()) << table.status();
   ExpectBlockIsTransposed(*table, {4, 0, 2});
+  options.columns = {1, 2, 3, 4, 5, 6, 0, 0, 1, 7};  // runs, a repetition, a single one
+  options.names = {};
+  for (const auto& mixed :
+       {Table::Create(OddCells<double>(100, 8, ElementType::kFloat64), options),
+        Table::Create(OddCells<float>(100, 8, ElementType::kFloat32), options),
+        Table::Create(OddCells<int64_t>(100, 8, ElementType::kInt64), options)}) {
+    ASSERT_TRUE(mixed.ok()) << mixed.status();
+    ExpectBlockIsTransposed(*mixed, options.columns);
+  }
   EXPECT_EQ(table->value(3, 0), 304);
   EXPECT_EQ(table->names()[1], "a");
 }

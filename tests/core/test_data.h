@@ -47,7 +47,7 @@ struct Data {
 
 // The first `num_columns` columns of a file of tests/data, times `scale`.
 inline Data LoadData(const std::string& name, int num_columns, double scale = 1) {
-  Data data{.num_columns = num_columns};
+  Data data{.num_columns = num_columns, .values = {}, .weights = {}};
   for (const std::vector<std::string>& row : ReadCsv(name)) {
     for (int c = 0; c < num_columns; ++c) {
       data.values.push_back(std::strtod(row.at(c).c_str(), nullptr) * scale);
@@ -66,7 +66,7 @@ inline Data Blobs(int64_t num_rows, int num_columns, int num_components, double 
   Random random(seed, 1);
   std::vector<double> centres(static_cast<size_t>(num_components) * num_columns);
   for (double& centre : centres) centre = spread * random.Normal();
-  Data data{.num_columns = num_columns};
+  Data data{.num_columns = num_columns, .values = {}, .weights = {}};
   data.values.reserve(num_rows * num_columns);
   for (int64_t i = 0; i < num_rows; ++i) {
     const int64_t k = i % num_components;

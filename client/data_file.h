@@ -1,0 +1,41 @@
+// Tables from files, whatever their format: CSV with a header, or NPY.
+#ifndef EMSERVE_CLIENT_DATA_FILE_H_
+#define EMSERVE_CLIENT_DATA_FILE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/table.h"
+
+namespace emserve::client {
+
+struct DataFileOptions {
+  // Columns to read, by name, in this order. Default: all that hold numbers (client/csv.h).
+  std::vector<std::string> columns;
+  // False: a CSV file without header, whose columns are named c0, c1, ...
+  bool header = true;
+  // True: a file without names (NPY, or no header) must have exactly as many columns as `columns` and
+  // gets these names in order, instead of being asked for c0, c1, ...
+  bool unnamed_in_order = false;
+};
+
+struct DataFile {
+  Table table;
+  // False if the file has no names of its own and the columns are called c0, c1, ...
+  bool has_names = false;
+  // What a person should know, e.g. columns that were left out.
+  std::vector<std::string> notes;
+};
+
+// Reads a file, "-" for the standard input. Its first bytes tell NPY from CSV; a name that ends in
+// .tsv means tabs instead of commas. InvalidArgument with the file and, for CSV, the line.
+absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOptions& options);
+
+// Writes a table as CSV; "-" is the standard output.
+absl::Status WriteCsvFile(const Table& table, const std::string& path);
+
+}  // namespace emserve::client
+
+#endif  // EMSERVE_CLIENT_DATA_FILE_H_

@@ -1,0 +1,71 @@
+#include "client/emctl/exit_status.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/client.h"
+#include "client/emctl/text.h"
+#include "proto/wire/status.h"
+
+namespace emserve::emctl {
+namespace {
+
+// Payload that decides over the code: the decimal exit status.
+constexpr char kExitPayload[] = "emserve.dev/emctl/exit";
+
+absl::Status WithExit(absl::Status status, int exit) {
+  if (!status.ok()) status.SetPayload(kExitPayload, absl::Cord(absl::StrCat(exit)));
+  return status;
+}
+
+}  // namespace
+
+int ExitStatusOf(const absl::Status& status) {
+  if (const auto exit = status.GetPayload(kExitPayload); exit.has_value()) {
+    return std::string(*exit)[0] - '0';
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kDataLoss:
+      return kExitUsage;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
+    default:
+      return client::IsBrokenConnection(status) ? kExitUnreachable : kExitFailed;
+  }
+}
+
+absl::Status DataRefused(absl::Status status) {
+  return absl::IsFailedPrecondition(status) ? WithExit(std::move(status), kExitUsage) : status;
+}
+
+absl::Status JobFailure(const v1::Job& job) {
+  const absl::Status error = client::JobError(job);
+  if (error.ok() || absl::IsCancelled(error)) return WithExit(error, kExitFailed);
+  absl::Status failure(error.code(), absl::StrCat(job.name(), " failed: ", error.message()));
+  return WithExit(std::move(failure), kExitFailed);
+}
+
+std::string ErrorLine(const absl::Status& status) {
+  std::string message(status.message());
+  if (message.empty()) {
+    message = absl::AsciiStrToLower(absl::StatusCodeToString(status.code()));
+  }
+  if (const auto field = status.GetPayload(kFieldPayload); field.has_value()) {
+    const std::string path(*field);
+    if (!absl::StrContains(message, path)) message = absl::StrCat(path, ": ", message);
+  }
+  // Says where to look for a fault of the server.
+  if (const auto request = status.GetPayload(kRequestPayload); request.has_value()) {
+    absl::StrAppend(&message, " (request ", std::string(*request), ")");
+  }
+  return Printable(message);
+}
+
+}  // namespace emserve::emctl

@@ -1,0 +1,198 @@
+// Predictions and samples.
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/stubs.h"
+#include "proto/wire/tensor.h"
+
+namespace emserve::client {
+namespace {
+
+constexpr int64_t kChunkBytes = int64_t{1} << 20;
+constexpr int64_t kChunkRows = 16384;
+
+// Rows [first_row, first_row + num_rows) of a table, for the wire.
+void EncodeRows(const Table& table, int64_t first_row, int64_t num_rows, v1::InlineTable& out) {
+  out.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
+  out.set_element_type(v1::ELEMENT_TYPE_FLOAT64);
+  out.set_data(table.values.data() + first_row * table.num_columns(),
+               static_cast<size_t>(num_rows * table.num_columns()) * sizeof(double));
+}
+
+absl::Status DecodeOutputs(const google::protobuf::RepeatedPtrField<v1::NamedTensor>& outputs,
+                           Prediction& prediction) {
+  for (const v1::NamedTensor& output : outputs) {
+    absl::StatusOr<std::vector<double>> values = DecodeTensor(output.tensor(), output.name());
+    if (!values.ok()) return values.status();
+    NamedArray array{.name = output.name(),
+                     .shape = {output.tensor().shape().begin(), output.tensor().shape().end()},
+                     .values = *std::move(values)};
+    if (array.shape.empty() || array.shape[0] != prediction.num_rows) {
+      return absl::InternalError(
+          absl::StrCat(array.name, ": the server's answer has another number of rows than asked"));
+    }
+    prediction.outputs.push_back(std::move(array));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Prediction> Client::Predict(const std::string& version, const Table& table,
+                                           const PredictOptions& options) {
+  v1::PredictRequest request;
+  request.set_model(version);
+  EncodeRows(table, 0, table.num_rows, *request.mutable_table());
+  for (const v1::PredictionOutput output : options.outputs) request.add_outputs(output);
+  request.set_packed(true);
+  const auto response =
+      stubs_->Call(stubs_->predictions, &v1::PredictionService::Stub::Predict, request, true);
+  if (!response.ok()) return response.status();
+  Prediction prediction;
+  prediction.num_rows = table.num_rows;
+  prediction.model_version = response->model_version();
+  if (absl::Status status = DecodeOutputs(response->outputs(), prediction); !status.ok()) {
+    return status;
+  }
+  return prediction;
+}
+
+struct Client::PredictCursor {
+  std::string model;  // as asked for, then the version that answered first
+  bool pinned = false;
+  const Table& table;
+  int64_t chunk_rows;
+  const std::function<absl::Status(const Prediction&)>& sink;
+  int64_t done = 0;  // rows answered
+
+  int64_t RowsAt(int64_t row) const { return std::min(chunk_rows, table.num_rows - row); }
+};
+
+absl::Status Client::StreamPredict(const std::string& version, const Table& table,
+                                   const PredictOptions& options,
+                                   const std::function<absl::Status(const Prediction&)>& sink) {
+  const int64_t row_bytes =
+      std::max<int64_t>(1, table.num_columns()) * static_cast<int64_t>(sizeof(double));
+  const int64_t chunk_rows = options.chunk_rows > 0
+                                 ? options.chunk_rows
+                                 : std::clamp(kChunkBytes / row_bytes, int64_t{1}, kChunkRows);
+  PredictCursor cursor{.model = version, .table = table, .chunk_rows = chunk_rows, .sink = sink};
+  Retry retry(stubs_->options.retry, options.stop);
+  while (cursor.done < table.num_rows) {
+    absl::Status status = StreamPredictOnce(options, cursor, retry);
+    if (options.stop.stop_requested()) return absl::CancelledError("stopped on request");
+    if (cursor.done == table.num_rows) break;
+    if (status.ok()) {
+      status = absl::UnavailableError(absl::StrCat("the stream ended at row ", cursor.done));
+    }
+    if (!IsBrokenConnection(status)) return status;
+    if (absl::Status wait = retry.Wait(status); !wait.ok()) return wait;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCursor& cursor,
+                                       Retry& retry) {
+  grpc::ClientContext context;
+  const CancelOnStop cancel(options.stop, context);
+  const auto stream = stubs_->predictions.StreamPredict(&context);
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  int in_flight = 0;
+  bool reading = true;
+  const std::string model = cursor.model;
+  const int64_t first = cursor.done;
+  // Sends ahead of the answers, at most `window` requests.
+  std::thread writer([&] {
+    v1::StreamPredictRequest request;
+    request.set_model(model);
+    for (const v1::PredictionOutput output : options.outputs) request.add_outputs(output);
+    request.set_packed(true);
+    for (int64_t row = first; row < cursor.table.num_rows;) {
+      const int64_t rows = cursor.RowsAt(row);
+      EncodeRows(cursor.table, row, rows, *request.mutable_table());
+      {
+        std::unique_lock<std::mutex> lock(mutex);
+        changed.wait(lock, [&] { return !reading || in_flight < std::max(1, options.window); });
+        if (!reading) return;
+        ++in_flight;
+      }
+      if (!stream->Write(request)) return;
+      row += rows;
+    }
+    stream->WritesDone();
+  });
+
+  absl::Status failure;
+  v1::StreamPredictResponse response;
+  while (cursor.done < cursor.table.num_rows && stream->Read(&response)) {
+    failure = FromProto(response.status());
+    if (!failure.ok()) break;
+    if (cursor.pinned && response.model_version() != cursor.model) {
+      failure = absl::AbortedError(absl::StrCat("model: moved from ", cursor.model, " to ",
+                                                response.model_version(),
+                                                " while it predicted; name a version"));
+      break;
+    }
+    cursor.model = response.model_version();
+    cursor.pinned = true;
+    Prediction prediction;
+    prediction.first_row = cursor.done;
+    prediction.num_rows = cursor.RowsAt(cursor.done);
+    prediction.model_version = response.model_version();
+    failure = DecodeOutputs(response.outputs(), prediction);
+    if (failure.ok()) failure = cursor.sink(prediction);
+    if (!failure.ok()) break;
+    cursor.done += prediction.num_rows;
+    retry.Reset();
+    const std::lock_guard<std::mutex> lock(mutex);
+    --in_flight;
+    changed.notify_one();
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    reading = false;
+    changed.notify_one();
+  }
+  // A writer that waits for room in the stream must not wait for a reader that is gone.
+  if (!failure.ok()) context.TryCancel();
+  writer.join();
+  const absl::Status status = FromGrpcStatus(stream->Finish());
+  return failure.ok() ? status : failure;
+}
+
+absl::StatusOr<Sample> Client::SampleRows(const std::string& version, int64_t num_rows,
+                                          uint64_t seed) {
+  v1::SampleRequest request;
+  request.set_model(version);
+  request.set_num_rows(num_rows);
+  request.set_seed(seed);
+  request.set_packed(true);
+  const auto response =
+      stubs_->Call(stubs_->predictions, &v1::PredictionService::Stub::Sample, request, true);
+  if (!response.ok()) return response.status();
+  Sample sample;
+  sample.model_version = response->model_version();
+  sample.table.columns.assign(response->columns().begin(), response->columns().end());
+  absl::StatusOr<std::vector<double>> rows = DecodeTensor(response->rows(), "rows");
+  if (!rows.ok()) return rows.status();
+  const absl::StatusOr<std::vector<double>> labels = DecodeTensor(response->labels(), "labels");
+  if (!labels.ok()) return labels.status();
+  sample.table.num_rows = static_cast<int64_t>(labels->size());
+  sample.table.values = *std::move(rows);
+  if (sample.table.num_rows * sample.table.num_columns() !=
+      static_cast<int64_t>(sample.table.values.size())) {
+    return absl::InternalError("rows: the server's answer has not the shape of its columns");
+  }
+  for (const double label : *labels) sample.labels.push_back(static_cast<int64_t>(label));
+  return sample;
+}
+
+}  // namespace emserve::client

@@ -1,0 +1,188 @@
+#include "server/codec/report.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/codec/fields.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr int kMaxEntries = 1000;
+constexpr int kMaxRepairs = 100000;
+
+constexpr std::array kTerminations = {
+    std::pair(v1::TERMINATION_CONVERGED, Termination::kConverged),
+    std::pair(v1::TERMINATION_ITERATION_LIMIT, Termination::kIterationLimit),
+    std::pair(v1::TERMINATION_TIME_BUDGET, Termination::kTimeBudget),
+    std::pair(v1::TERMINATION_OBJECTIVE_DECREASED, Termination::kObjectiveDecreased),
+    std::pair(v1::TERMINATION_DEGENERATE, Termination::kDegenerate),
+};
+
+v1::Termination Encode(Termination termination) {
+  for (const auto& [wire, core] : kTerminations) {
+    if (core == termination) return wire;
+  }
+  return v1::TERMINATION_UNSPECIFIED;
+}
+
+absl::StatusOr<Termination> Decode(v1::Termination termination, const std::string& path) {
+  for (const auto& [wire, core] : kTerminations) {
+    if (wire == termination) return core;
+  }
+  return UnknownEnum(path, *v1::Termination_descriptor(), termination);
+}
+
+// Collects the first thing that is wrong with a report.
+class Checker {
+ public:
+  explicit Checker(const std::string& path) : path_(path) {}
+
+  void Finite(const char* field, double value) {
+    if (!std::isfinite(value)) Refuse(field, absl::StrCat(value), "finite");
+  }
+  void NotNegative(const char* field, int64_t value) {
+    if (value < 0) Refuse(field, absl::StrCat(value), "0 or more");
+  }
+  void AtMost(const char* field, int value, int most) {
+    if (value > most)
+      Refuse(field, absl::StrCat(value, " entries"), absl::StrCat("at most ", most));
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  void Refuse(const char* field, const std::string& value, const std::string& constraint) {
+    if (!status_.ok()) return;
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(path_, ".", field, ": got ", value, ", must be ", constraint));
+  }
+  const std::string& path_;
+  absl::Status status_;
+};
+
+absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
+  Checker check(path);
+  check.Finite("objective", report.objective());
+  check.Finite("log_likelihood", report.log_likelihood());
+  check.Finite("log_prior", report.log_prior());
+  check.NotNegative("iterations", report.iterations());
+  check.NotNegative("total_iterations", report.total_iterations());
+  check.NotNegative("restart", report.restart());
+  check.NotNegative("criteria.degrees_of_freedom", report.criteria().degrees_of_freedom());
+  check.Finite("criteria.num_observations", report.criteria().num_observations());
+  check.Finite("criteria.aic", report.criteria().aic());
+  check.Finite("criteria.bic", report.criteria().bic());
+  check.Finite("criteria.icl", report.criteria().icl());
+  check.AtMost("restarts", report.restarts_size(), kMaxEntries);
+  check.AtMost("optima", report.optima_size(), kMaxEntries);
+  check.AtMost("repairs", report.repairs_size(), kMaxRepairs);
+  for (const v1::Repair& repair : report.repairs()) check.Finite("repairs.amount", repair.amount());
+  for (const v1::Optimum& optimum : report.optima()) {
+    check.Finite("optima.objective", optimum.objective());
+    check.NotNegative("optima.count", optimum.count());
+    check.NotNegative("optima.first_restart", optimum.first_restart());
+  }
+  for (const v1::RestartOutcome& restart : report.restarts()) {
+    check.NotNegative("restarts.restart", restart.restart());
+    check.Finite("restarts.objective", restart.objective());
+    check.NotNegative("restarts.iterations", restart.iterations());
+  }
+  return check.status();
+}
+
+}  // namespace
+
+void EncodeReport(const FitResult& result, const Criteria& criteria, v1::FitReport& report) {
+  report.set_objective(result.objective);
+  report.set_log_likelihood(result.log_likelihood);
+  report.set_log_prior(result.log_prior);
+  report.set_termination(Encode(result.best.termination));
+  report.set_message(result.best.message);
+  report.set_iterations(result.best.iterations);
+  report.set_total_iterations(result.total_iterations);
+  report.set_restart(result.best.restart);
+  report.mutable_criteria()->set_degrees_of_freedom(criteria.degrees_of_freedom);
+  report.mutable_criteria()->set_num_observations(criteria.num_observations);
+  report.mutable_criteria()->set_aic(criteria.aic);
+  report.mutable_criteria()->set_bic(criteria.bic);
+  report.mutable_criteria()->set_icl(criteria.icl);
+  for (const Repair& repair : result.repairs) {
+    v1::Repair& out = *report.add_repairs();
+    out.set_reason(repair.reason);
+    out.set_component(repair.component);
+    out.set_amount(repair.amount);
+  }
+  const size_t num_restarts = std::min<size_t>(result.restarts.size(), kMaxEntries);
+  for (size_t i = 0; i < num_restarts; ++i) {
+    const RestartOutcome& restart = result.restarts[i];
+    v1::RestartOutcome& out = *report.add_restarts();
+    out.set_restart(restart.restart);
+    out.set_iterations(restart.iterations);
+    out.set_failed(!restart.status.ok());
+    if (restart.status.ok()) {
+      out.set_termination(Encode(restart.termination));
+      out.set_message(restart.message);
+      out.set_objective(restart.objective);
+    } else {
+      out.set_message(std::string(restart.status.message()));
+    }
+  }
+  const size_t num_optima = std::min<size_t>(result.optima.size(), kMaxEntries);
+  for (size_t i = 0; i < num_optima; ++i) {
+    v1::Optimum& out = *report.add_optima();
+    out.set_objective(result.optima[i].objective);
+    out.set_count(result.optima[i].count);
+    out.set_first_restart(result.optima[i].first_restart);
+  }
+}
+
+absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, FitResult& result,
+                          Criteria& criteria) {
+  if (absl::Status status = CheckReport(report, path); !status.ok()) return status;
+  result.objective = report.objective();
+  result.log_likelihood = report.log_likelihood();
+  result.log_prior = report.log_prior();
+  result.total_iterations = report.total_iterations();
+  absl::StatusOr<Termination> termination =
+      Decode(report.termination(), absl::StrCat(path, ".termination"));
+  if (!termination.ok()) return termination.status();
+  result.best.termination = *termination;
+  result.best.message = report.message();
+  result.best.iterations = report.iterations();
+  result.best.restart = report.restart();
+  result.best.objective = report.objective();
+  for (const v1::Repair& repair : report.repairs()) {
+    result.repairs.push_back({repair.reason(), repair.component(), repair.amount()});
+  }
+  for (int i = 0; i < report.restarts_size(); ++i) {
+    const v1::RestartOutcome& restart = report.restarts(i);
+    RestartOutcome& out = result.restarts.emplace_back();
+    out.restart = restart.restart();
+    out.iterations = restart.iterations();
+    if (restart.failed()) {
+      out.status = absl::FailedPreconditionError(restart.message());
+      continue;
+    }
+    termination =
+        Decode(restart.termination(), absl::StrCat(path, ".restarts[", i, "].termination"));
+    if (!termination.ok()) return termination.status();
+    out.termination = *termination;
+    out.message = restart.message();
+    out.objective = restart.objective();
+  }
+  for (const v1::Optimum& optimum : report.optima()) {
+    result.optima.push_back({optimum.objective(), optimum.count(), optimum.first_restart()});
+  }
+  criteria.degrees_of_freedom = report.criteria().degrees_of_freedom();
+  criteria.num_observations = report.criteria().num_observations();
+  criteria.aic = report.criteria().aic();
+  criteria.bic = report.criteria().bic();
+  criteria.icl = report.criteria().icl();
+  return absl::OkStatus();
+}
+
+}  // namespace emserve::server

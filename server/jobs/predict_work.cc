@@ -1,0 +1,134 @@
+#include "server/jobs/predict_work.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors.h"
+#include "server/jobs/table_columns.h"
+#include "server/names.h"
+
+namespace emserve::server {
+namespace {
+
+DatasetSchema OutputSchema(PredictionOutputs outputs, int num_components, int64_t num_rows) {
+  DatasetSchema schema;
+  schema.num_rows = num_rows;
+  if (outputs.labels) {
+    ColumnSchema label{.name = "label", .kind = ColumnKind::kCategorical, .levels = {}};
+    for (int k = 0; k < num_components; ++k) label.levels.push_back(absl::StrCat(k));
+    schema.columns.push_back(std::move(label));
+  }
+  if (outputs.posteriors) {
+    for (int k = 0; k < num_components; ++k) {
+      schema.columns.push_back({.name = absl::StrCat("posterior_", k), .levels = {}});
+    }
+  }
+  if (outputs.log_densities) schema.columns.push_back({.name = "log_density", .levels = {}});
+  return schema;
+}
+
+// Bytes that a pass uses: a block with its workspace per thread.
+int64_t WorkingBytes(const Model& model, int64_t num_rows, int num_threads) {
+  const Partition partition = Partition::Make(num_rows, model.doubles_per_row());
+  return 3 * int64_t{num_threads} * partition.block_rows * model.doubles_per_row() *
+         static_cast<int64_t>(sizeof(double));
+}
+
+class PredictWork final : public Work {
+ public:
+  PredictWork(std::shared_ptr<const ModelVersion> version, Table table, PredictionOutputs outputs,
+              DatasetStore& datasets, std::unique_ptr<DatasetDraft> draft, int64_t working_bytes)
+      : version_(std::move(version)),
+        table_(std::move(table)),
+        outputs_(outputs),
+        datasets_(datasets),
+        draft_(std::move(draft)),
+        working_bytes_(working_bytes) {}
+
+  // The result is counted by the store.
+  int64_t held_bytes() const override { return 0; }
+  int64_t working_bytes() const override { return working_bytes_; }
+
+  absl::StatusOr<JobResult> Run(JobContext& context) override {
+    const int64_t num_rows = table_.num_rows();
+    context.ReportRows(0, num_rows);
+    absl::Status status = version_->predictor->PredictRows(
+        table_, outputs_, context.share(), context.stop(),
+        [&](int rows) { context.ReportRows(rows, num_rows); },
+        reinterpret_cast<double*>(draft_->bytes().data()));
+    if (!status.ok()) return status;
+    const absl::StatusOr<DatasetInfo> made = datasets_.Publish(std::move(draft_), context.stop());
+    if (!made.ok()) return made.status();
+    return PredictJobResult{DatasetName(made->id), version_->name()};
+  }
+
+ private:
+  const std::shared_ptr<const ModelVersion> version_;
+  const Table table_;
+  const PredictionOutputs outputs_;
+  DatasetStore& datasets_;
+  std::unique_ptr<DatasetDraft> draft_;
+  const int64_t working_bytes_;
+};
+
+}  // namespace
+
+absl::StatusOr<Table> SelectColumns(std::string_view path, Cells cells,
+                                    const std::vector<std::string>& names,
+                                    const ModelVersion& version) {
+  Table::Options options;
+  options.names = version.column_names();
+  const ColumnIndex index(names);
+  for (const std::string& name : options.names) {
+    const absl::StatusOr<int> column = index.Find(path, name);
+    if (!column.ok()) {
+      return InvalidArgument(path, absl::StrCat("got no column \"", name,
+                                                "\", must have all columns of ", version.name()));
+    }
+    options.columns.push_back(*column);
+  }
+  return Table::Create(std::move(cells), std::move(options));
+}
+
+absl::StatusOr<std::unique_ptr<Work>> MakePredictWork(const PredictRequest& request,
+                                                      const PredictEnvironment& environment,
+                                                      const std::string& job_id) {
+  const std::string& output_id =
+      request.output_dataset_id.empty() ? job_id : request.output_dataset_id;
+  if (absl::Status status = CheckId("output_dataset_id", output_id); !status.ok()) return status;
+  absl::StatusOr<ResolvedVersion> model = environment.registry->Resolve("model", request.model);
+  if (!model.ok()) return model.status();
+  const absl::StatusOr<std::string> id = ParseDatasetName("dataset", request.dataset);
+  if (!id.ok()) return id.status();
+  const absl::StatusOr<std::shared_ptr<const DatasetContent>> content =
+      environment.datasets->Content(*id);
+  if (!content.ok()) return content.status();
+
+  const ModelVersion& version = *model->version;
+  std::vector<std::string> names;
+  for (const ColumnSchema& column : (*content)->schema->columns) names.push_back(column.name);
+  absl::StatusOr<Table> table = SelectColumns("dataset", (*content)->cells, names, version);
+  if (!table.ok()) return table.status();
+  const ColumnIndex index(std::move(names));
+  for (const std::string& name : table->names()) {
+    const absl::StatusOr<int> column = index.Find("dataset", name);
+    if (!column.ok()) return column.status();
+    if (absl::Status status = CheckFinite(**content, *column); !status.ok()) return status;
+  }
+
+  PredictionOutputs outputs = request.outputs;
+  if (!outputs.any()) outputs.labels = true;
+  NewDataset made;
+  made.id = output_id;
+  made.schema =
+      OutputSchema(outputs, version.predictor->model().num_components(), table->num_rows());
+  made.description = absl::StrCat("Prediction of ", (*content)->name, " by ", version.name());
+  absl::StatusOr<std::unique_ptr<DatasetDraft>> draft = environment.datasets->NewDraft(made);
+  if (!draft.ok()) return draft.status();
+  const int64_t working_bytes =
+      WorkingBytes(version.predictor->model(), table->num_rows(), environment.pool->num_threads());
+  return std::make_unique<PredictWork>(std::move(model->version), *std::move(table), outputs,
+                                       *environment.datasets, *std::move(draft), working_bytes);
+}
+
+}  // namespace emserve::server

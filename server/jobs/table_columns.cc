@@ -1,0 +1,69 @@
+#include "server/jobs/table_columns.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr size_t kMaxListed = 20;
+
+std::vector<std::string> NamesOf(const DatasetSchema& schema) {
+  std::vector<std::string> names;
+  names.reserve(schema.columns.size());
+  for (const ColumnSchema& column : schema.columns) names.push_back(column.name);
+  return names;
+}
+
+// Only floating-point cells can be other than finite.
+const char* ShowNonFinite(const Cells& cells, int64_t row, int column) {
+  const std::byte* const cell =
+      cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
+  double value = 0;
+  if (cells.type == ElementType::kFloat32) {
+    float narrow = 0;
+    std::memcpy(&narrow, cell, sizeof(narrow));
+    value = static_cast<double>(narrow);
+  } else {
+    std::memcpy(&value, cell, sizeof(value));
+  }
+  if (std::isnan(value)) return "nan";
+  return value < 0 ? "-inf" : "inf";
+}
+
+}  // namespace
+
+ColumnIndex::ColumnIndex(std::vector<std::string> names) : names_(std::move(names)) {
+  index_.reserve(names_.size());
+  for (size_t i = 0; i < names_.size(); ++i) index_.emplace(names_[i], static_cast<int>(i));
+}
+
+ColumnIndex::ColumnIndex(const DatasetSchema& schema) : ColumnIndex(NamesOf(schema)) {}
+
+absl::StatusOr<int> ColumnIndex::Find(std::string_view path, std::string_view name) const {
+  if (const auto found = index_.find(name); found != index_.end()) return found->second;
+  std::string known;
+  for (size_t i = 0; i < std::min(names_.size(), kMaxListed); ++i) {
+    absl::StrAppend(&known, i == 0 ? "" : ", ", names_[i]);
+  }
+  if (names_.size() > kMaxListed) absl::StrAppend(&known, ", ...");
+  return InvalidArgument(
+      path, absl::StrCat("got \"", std::string(name), "\", must be a column of the data: ", known));
+}
+
+absl::Status CheckFinite(const DatasetContent& content, int column) {
+  const auto index = static_cast<size_t>(column);
+  const int64_t row = content.summaries[index].first_non_finite_row;
+  if (row < 0) return absl::OkStatus();
+  return InvalidArgument(
+      absl::StrCat("columns[", content.schema->columns[index].name, "]"),
+      absl::StrCat("got ", ShowNonFinite(content.cells, row, column), " in row ", row,
+                   ", must be finite; remove the row or leave the column out"));
+}
+
+}  // namespace emserve::server

@@ -1,0 +1,205 @@
+#include "server/registry/predictor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/em/lanes.h"
+#include "core/runtime/random.h"
+#include "server/errors.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr int64_t kRowsBetweenStops = 1024;
+
+absl::Status CheckSummary(const Summary& summary, size_t num_columns) {
+  if (num_columns == 0) return InvalidArgument("columns", "got none, must be at least 1");
+  const std::pair<const char*, const std::vector<double>*> arrays[] = {
+      {"mean", &summary.mean},
+      {"variance", &summary.variance},
+      {"minimum", &summary.minimum},
+      {"maximum", &summary.maximum}};
+  for (const auto& [name, values] : arrays) {
+    if (values->size() != num_columns) {
+      return InvalidArgument(absl::StrCat("summary.", name),
+                             absl::StrCat("got ", values->size(), " values, must be ", num_columns,
+                                          ", one per column"));
+    }
+    for (size_t c = 0; c < values->size(); ++c) {
+      if (!std::isfinite((*values)[c])) {
+        return InvalidArgument(absl::StrCat("summary.", name, "[", c, "]"),
+                               absl::StrCat("got ", (*values)[c], ", must be finite"));
+      }
+    }
+  }
+  if (!(summary.total_weight > 0) || !std::isfinite(summary.total_weight)) {
+    return InvalidArgument("summary.total_weight", absl::StrCat("got ", summary.total_weight,
+                                                                ", must be positive and finite"));
+  }
+  if (!(summary.num_weighted_rows >= 1 && summary.num_weighted_rows <= summary.num_rows)) {
+    return InvalidArgument("summary.num_weighted_rows",
+                           absl::StrCat("got ", summary.num_weighted_rows, ", must be 1 to ",
+                                        summary.num_rows, ", the number of rows"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// What one thread needs to predict block by block.
+struct Predictor::Scratch {
+  Scratch(const Model& model, int max_rows)
+      : workspace(model.NewWorkspace(max_rows)),
+        log_density(PaddedRows(max_rows)),
+        posterior(static_cast<size_t>(model.num_components()) * PaddedRows(max_rows)) {}
+
+  int Label(const Block& block, int row, int num_components) const {
+    int label = 0;
+    for (int k = 1; k < num_components; ++k) {
+      if (At(block, row, k) > At(block, row, label)) label = k;
+    }
+    return label;
+  }
+  double At(const Block& block, int row, int component) const {
+    return posterior[static_cast<size_t>(component) * block.stride + row];
+  }
+
+  std::unique_ptr<Model::Workspace> workspace;
+  std::vector<double> log_density;  // [stride]
+  std::vector<double> posterior;    // [components x stride]
+};
+
+Predictor::Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepared> prepared)
+    : model_(std::move(model)), prepared_(std::move(prepared)) {}
+
+absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Create(
+    const ModelOptions& options, const Summary& summary, const std::vector<std::string>& columns,
+    std::span<const double> theta) {
+  if (absl::Status status = CheckSummary(summary, columns.size()); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<Model>> model = MakeModel(options, summary, columns);
+  if (!model.ok()) return model.status();
+  if (absl::Status status = (*model)->Validate(theta); !status.ok()) return status;
+  std::unique_ptr<Model::Prepared> prepared = (*model)->NewPrepared();
+  if (absl::Status status = (*model)->Prepare(theta, *prepared); !status.ok()) return status;
+  return std::shared_ptr<const Predictor>(new Predictor(*std::move(model), std::move(prepared)));
+}
+
+absl::Status Predictor::PredictBlock(const Table& table, const Block& block,
+                                     PredictionOutputs outputs, Scratch& scratch) const {
+  for (int i = 0; i < block.num_rows; ++i) {
+    for (int c = 0; c < block.num_columns; ++c) {
+      const double value = block.column(c)[i];
+      if (std::isfinite(value)) continue;
+      return InvalidArgument(absl::StrCat("rows[", block.first_row + i, "]"),
+                             absl::StrCat("got ", value, " in column '", table.names()[c],
+                                          "', must be finite; leave the row out"));
+    }
+  }
+  RowOutputs row_outputs;
+  row_outputs.log_density = scratch.log_density.data();
+  if (outputs.labels || outputs.posteriors) row_outputs.posterior = scratch.posterior.data();
+  model_->Infer(*prepared_, block, *scratch.workspace, row_outputs);
+  for (int i = 0; i < block.num_rows; ++i) {
+    // Without mass under any component there is no posterior either.
+    if (std::isfinite(scratch.log_density[i])) continue;
+    return InvalidArgument(absl::StrCat("rows[", block.first_row + i, "]"),
+                           absl::StrCat("got values with log density ", scratch.log_density[i],
+                                        ", must be near enough to a component; leave the row out"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutputs outputs) const {
+  const Partition partition = Partition::Make(table.num_rows(), model_->doubles_per_row());
+  const int max_rows = static_cast<int>(std::min<int64_t>(partition.block_rows, table.num_rows()));
+  const int num_components = model_->num_components();
+  BlockBuffer buffer(max_rows, table.num_columns());
+  Scratch scratch(*model_, max_rows);
+  Prediction out;
+  const auto rows = static_cast<size_t>(table.num_rows());
+  if (outputs.labels) out.labels.resize(rows);
+  if (outputs.posteriors) out.posteriors.resize(rows * static_cast<size_t>(num_components));
+  if (outputs.log_densities) out.log_densities.resize(rows);
+  for (int64_t b = 0; b < partition.num_blocks; ++b) {
+    const Block block = table.Read(partition.first_row(b), partition.rows(b), buffer);
+    absl::Status status = PredictBlock(table, block, outputs, scratch);
+    if (!status.ok()) return status;
+    for (int i = 0; i < block.num_rows; ++i) {
+      const auto row = static_cast<size_t>(block.first_row + i);
+      if (outputs.labels) out.labels[row] = scratch.Label(block, i, num_components);
+      if (outputs.log_densities) out.log_densities[row] = scratch.log_density[i];
+      if (!outputs.posteriors) continue;
+      for (int k = 0; k < num_components; ++k) {
+        out.posteriors[row * static_cast<size_t>(num_components) + k] = scratch.At(block, i, k);
+      }
+    }
+  }
+  return out;
+}
+
+int Predictor::NumOutputColumns(PredictionOutputs outputs) const {
+  return (outputs.labels ? 1 : 0) + (outputs.posteriors ? model_->num_components() : 0) +
+         (outputs.log_densities ? 1 : 0);
+}
+
+absl::Status Predictor::PredictRows(const Table& table, PredictionOutputs outputs,
+                                    Pool::Share& share, std::stop_token stop,
+                                    const std::function<void(int)>& rows_done, double* out) const {
+  Lanes lanes(table, model_->doubles_per_row(), share, std::move(stop));
+  std::vector<std::unique_ptr<Scratch>> scratches(static_cast<size_t>(lanes.num_slots()));
+  const int num_components = model_->num_components();
+  const int num_output_columns = NumOutputColumns(outputs);
+  std::atomic<bool> failed = false;
+  std::mutex mutex;
+  absl::Status error;
+  int64_t error_row = std::numeric_limits<int64_t>::max();
+
+  absl::Status status = lanes.ForEachBlock([&](int, int slot, const Block& block) {
+    if (failed) return;
+    std::unique_ptr<Scratch>& scratch = scratches[static_cast<size_t>(slot)];
+    if (scratch == nullptr) scratch = std::make_unique<Scratch>(*model_, lanes.max_rows());
+    absl::Status of_block = PredictBlock(table, block, outputs, *scratch);
+    if (!of_block.ok()) {
+      failed = true;
+      const std::lock_guard lock(mutex);
+      if (block.first_row < error_row) error = std::move(of_block);
+      error_row = std::min(error_row, block.first_row);
+      return;
+    }
+    double* row = out + block.first_row * num_output_columns;
+    for (int i = 0; i < block.num_rows; ++i) {
+      if (outputs.labels) *row++ = scratch->Label(block, i, num_components);
+      if (outputs.posteriors) {
+        for (int k = 0; k < num_components; ++k) *row++ = scratch->At(block, i, k);
+      }
+      if (outputs.log_densities) *row++ = scratch->log_density[i];
+    }
+    rows_done(block.num_rows);
+  });
+  return error.ok() ? status : error;
+}
+
+absl::StatusOr<SampledRows> Predictor::Sample(int64_t num_rows, uint64_t seed,
+                                              std::stop_token stop) const {
+  const auto num_columns = static_cast<size_t>(model_->num_columns());
+  SampledRows out;
+  out.rows.resize(static_cast<size_t>(num_rows) * num_columns);
+  out.labels.resize(static_cast<size_t>(num_rows));
+  Random random(seed, /*stream=*/0);
+  for (int64_t i = 0; i < num_rows; ++i) {
+    if (i % kRowsBetweenStops == 0 && stop.stop_requested()) {
+      return absl::CancelledError("stop was requested");
+    }
+    const auto row = static_cast<size_t>(i);
+    out.labels[row] = model_->Sample(*prepared_, random,
+                                     std::span(out.rows).subspan(row * num_columns, num_columns));
+  }
+  return out;
+}
+
+}  // namespace emserve::server

@@ -1,0 +1,89 @@
+// A fitted model ready to be used: core model and everything prepared from its parameters, once.
+#ifndef EMSERVE_SERVER_REGISTRY_PREDICTOR_H_
+#define EMSERVE_SERVER_REGISTRY_PREDICTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/data/summary.h"
+#include "core/data/table.h"
+#include "core/em/model.h"
+#include "core/families.h"
+#include "core/runtime/pool.h"
+
+namespace emserve::server {
+
+// Which outputs to compute.
+struct PredictionOutputs {
+  bool labels = false;
+  bool posteriors = false;
+  bool log_densities = false;
+
+  bool any() const { return labels || posteriors || log_densities; }
+};
+
+// One entry per row; arrays that were not asked for are empty.
+struct Prediction {
+  std::vector<int64_t> labels;        // [rows] most probable component, the first of equals
+  std::vector<double> posteriors;     // [rows x components], row-major
+  std::vector<double> log_densities;  // [rows], nats
+};
+
+struct SampledRows {
+  std::vector<double> rows;     // [rows x columns], row-major
+  std::vector<int64_t> labels;  // [rows] the component each came from
+};
+
+// Immutable and thread-safe.
+class Predictor {
+ public:
+  // Builds the model and prepares `theta`. Everything may be hostile: INVALID_ARGUMENT or
+  // FAILED_PRECONDITION name what is wrong ("num_components: ...", "summary.mean[2]: ...",
+  // "covariances[0]: ...").
+  static absl::StatusOr<std::shared_ptr<const Predictor>> Create(
+      const ModelOptions& options, const Summary& summary, const std::vector<std::string>& columns,
+      std::span<const double> theta);
+
+  const Model& model() const { return *model_; }
+  // Memory of the prepared parameters is of the order of the parameters themselves.
+
+  // Predicts on the calling thread. `table` has the model's columns in the model's order.
+  // INVALID_ARGUMENT "rows[7]: ..." for a cell that is not finite and for a row so far from every
+  // component that its density vanishes. O(rows x cost of a row).
+  absl::StatusOr<Prediction> Predict(const Table& table, PredictionOutputs outputs) const;
+
+  // Numbers that PredictRows writes per row.
+  int NumOutputColumns(PredictionOutputs outputs) const;
+
+  // Predicts with the threads of `share` and writes NumOutputColumns doubles per row, row-major, to
+  // `out`: the label if asked for, then the posteriors, then the log density. `rows_done` is called
+  // after each block with the number of its rows, from several threads. Cancelled within a block
+  // after `stop` is requested; otherwise as Predict.
+  absl::Status PredictRows(const Table& table, PredictionOutputs outputs, Pool::Share& share,
+                           std::stop_token stop, const std::function<void(int)>& rows_done,
+                           double* out) const;
+
+  // Draws `num_rows` >= 0 rows; the same seed gives the same rows. Cancelled when `stop` asks.
+  absl::StatusOr<SampledRows> Sample(int64_t num_rows, uint64_t seed, std::stop_token stop) const;
+
+ private:
+  Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepared> prepared);
+
+  struct Scratch;
+  absl::Status PredictBlock(const Table& table, const Block& block, PredictionOutputs outputs,
+                            Scratch& scratch) const;
+
+  const std::unique_ptr<const Model> model_;
+  const std::unique_ptr<const Model::Prepared> prepared_;
+};
+
+}  // namespace emserve::server
+
+#endif  // EMSERVE_SERVER_REGISTRY_PREDICTOR_H_

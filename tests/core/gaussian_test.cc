@@ -1,0 +1,392 @@
+// The Gaussian emission: closed forms, floors, hard numbers and what it refuses.
+#include "core/emission/gaussian.h"
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "core/em/fit.h"
+#include "core/families.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/laws.h"
+#include "tests/core/test_data.h"
+
+namespace emserve::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr Covariance kAll[] = {Covariance::kFull,      Covariance::kTied,
+                               Covariance::kDiagonal,  Covariance::kTiedDiagonal,
+                               Covariance::kSpherical, Covariance::kTiedSpherical};
+
+ModelOptions Options(int num_components, Covariance covariance, double ridge = 1e-9) {
+  return MixtureOptions{num_components, GaussianOptions{covariance, ridge}};
+}
+
+std::vector<double> Array(const Model& model, const Theta& theta, const std::string& name) {
+  const ArraySpec* const array = model.parameters().Find(name);
+  if (array == nullptr) {
+    ADD_FAILURE() << "no array " << name;
+    return {};
+  }
+  const auto view = Layout::View(theta, *array);
+  return {view.begin(), view.end()};
+}
+
+struct Moments {
+  std::vector<double> mean;
+  std::vector<double> covariance;  // divided by n
+};
+
+Moments MomentsOf(const Data& data) {
+  const int d = data.num_columns;
+  const double n = static_cast<double>(data.num_rows());
+  Moments moments{std::vector<double>(d), std::vector<double>(static_cast<size_t>(d) * d)};
+  for (size_t i = 0; i < data.values.size(); ++i) moments.mean[i % d] += data.values[i] / n;
+  for (int64_t i = 0; i < data.num_rows(); ++i) {
+    for (int a = 0; a < d; ++a) {
+      for (int b = 0; b < d; ++b) {
+        moments.covariance[a * d + b] += (data.values[i * d + a] - moments.mean[a]) *
+                                         (data.values[i * d + b] - moments.mean[b]) / n;
+      }
+    }
+  }
+  return moments;
+}
+
+TEST(GaussianOneComponent, IsTheClosedForm) {
+  const Data iris = Iris();
+  const Moments expected = MomentsOf(iris);
+  double mean_variance = 0;
+  for (int c = 0; c < 4; ++c) mean_variance += expected.covariance[c * 5] / 4;
+  for (const Covariance covariance : kAll) {
+    FitOptions options;
+    options.restarts = 1;
+    const auto fit = FitData(Options(1, covariance), iris, options);
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    const Subject subject = MakeSubject(Options(1, covariance), iris);
+    const auto means = Array(*subject.model, fit->theta, "means");
+    for (int c = 0; c < 4; ++c) EXPECT_NEAR(means[c], expected.mean[c], 1e-13);
+    if (covariance == Covariance::kFull || covariance == Covariance::kTied) {
+      const auto covariances = Array(*subject.model, fit->theta, "covariances");
+      ASSERT_EQ(covariances.size(), 16u);
+      for (int j = 0; j < 16; ++j) EXPECT_NEAR(covariances[j], expected.covariance[j], 1e-13);
+    } else {
+      const auto variances = Array(*subject.model, fit->theta, "variances");
+      for (size_t j = 0; j < variances.size(); ++j) {
+        EXPECT_NEAR(variances[j],
+                    variances.size() == 1 ? mean_variance : expected.covariance[j * 5], 1e-13);
+      }
+    }
+  }
+}
+
+TEST(GaussianOneComponent, HasTheTextbookLogLikelihood) {
+  // n/2 (D log 2 pi + log det S + D) with S divided by n; for one column det S is the variance.
+  const Data galaxies = GalaxiesInThousands();
+  const double variance = MomentsOf(galaxies).covariance[0];
+  const double expected = -82 / 2.0 * (std::log(2 * std::numbers::pi) + std::log(variance) + 1);
+  for (const Covariance covariance : kAll) {
+    const auto fit = FitData(Options(1, covariance), galaxies, {});
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    EXPECT_NEAR(fit->objective, expected, 1e-10);
+  }
+}
+
+TEST(GaussianShapes, AreTheDocumentedOnes) {
+  const auto shape = [](Covariance covariance, const std::string& name) {
+    const Subject subject = MakeSubject(Options(3, covariance), Iris());
+    return subject.model->parameters().Find(name)->shape;
+  };
+  using Shape = std::vector<int64_t>;
+  EXPECT_EQ(shape(Covariance::kFull, "weights"), Shape({3}));
+  EXPECT_EQ(shape(Covariance::kFull, "means"), Shape({3, 4}));
+  EXPECT_EQ(shape(Covariance::kFull, "covariances"), Shape({3, 4, 4}));
+  EXPECT_EQ(shape(Covariance::kTied, "covariances"), Shape({4, 4}));
+  EXPECT_EQ(shape(Covariance::kDiagonal, "variances"), Shape({3, 4}));
+  EXPECT_EQ(shape(Covariance::kTiedDiagonal, "variances"), Shape({4}));
+  EXPECT_EQ(shape(Covariance::kSpherical, "variances"), Shape({3}));
+  EXPECT_EQ(shape(Covariance::kTiedSpherical, "variances"), Shape({1}));
+}
+
+TEST(GaussianFull, EqualsDiagonalOnDiagonalData) {
+  // Two far clusters, each the corners of a box, so no column says anything about another.
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (const double centre : {0.0, 100.0}) {
+    for (const double x : {-1.0, 1.0}) {
+      for (const double y : {-2.0, 2.0}) {
+        data.values.insert(data.values.end(), {centre + x, centre + y});
+      }
+    }
+  }
+  const auto full = FitData(Options(2, Covariance::kFull), data, {});
+  const auto diagonal = FitData(Options(2, Covariance::kDiagonal), data, {});
+  const auto tied = FitData(Options(2, Covariance::kTied), data, {});
+  const auto tied_diagonal = FitData(Options(2, Covariance::kTiedDiagonal), data, {});
+  ASSERT_TRUE(full.ok() && diagonal.ok() && tied.ok() && tied_diagonal.ok());
+  EXPECT_NEAR(full->objective, diagonal->objective, 1e-9);
+  EXPECT_NEAR(full->objective, tied->objective, 1e-9);
+  EXPECT_NEAR(full->objective, tied_diagonal->objective, 1e-9);
+}
+
+TEST(GaussianOneColumn, StructuresCoincide) {
+  const Data galaxies = GalaxiesInThousands();
+  FitOptions options;
+  options.restarts = 5;
+  options.relative_tolerance = 1e-13;
+  const auto objective = [&](Covariance covariance) {
+    return FitData(Options(3, covariance), galaxies, options)->objective;
+  };
+  const double own = objective(Covariance::kSpherical);
+  EXPECT_NEAR(objective(Covariance::kFull), own, 1e-8);
+  EXPECT_NEAR(objective(Covariance::kDiagonal), own, 1e-8);
+  const double shared = objective(Covariance::kTiedSpherical);
+  EXPECT_NEAR(objective(Covariance::kTied), shared, 1e-8);
+  EXPECT_NEAR(objective(Covariance::kTiedDiagonal), shared, 1e-8);
+  EXPECT_GT(own, shared);
+}
+
+TEST(GaussianPrecision, ClustersFarApartKeepTheirOwnVariances) {
+  // 2e7 standard deviations between the clusters: raw second moments would lose every digit.
+  Random random(2, 0);
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  Data right{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 400; ++i) {
+    for (int c = 0; c < 2; ++c) {
+      const double value = (i < 200 ? 0 : 1e7) + 0.5 * random.Normal();
+      data.values.push_back(value);
+      if (i >= 200) right.values.push_back(value);
+    }
+  }
+  const Moments expected = MomentsOf(right);
+  const ModelOptions options = Options(2, Covariance::kFull, 0);
+  const auto fit = FitData(options, data, {});
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.termination, Termination::kConverged) << fit->best.message;
+  const Subject subject = MakeSubject(options, data);
+  const auto means = Array(*subject.model, fit->theta, "means");
+  const auto covariances = Array(*subject.model, fit->theta, "covariances");
+  const int k = means[0] > 5e6 ? 0 : 1;
+  for (int j = 0; j < 4; ++j) EXPECT_NEAR(covariances[k * 4 + j], expected.covariance[j], 1e-8);
+}
+
+// The constrained maximum of one component: the sample covariance with eigenvalues raised.
+TEST(GaussianFloor, ActsOnScaledEigenvaluesAndIsReported) {
+  // Second column = first but for 1e-3 of noise: one eigenvalue of the correlation is about 5e-7.
+  Random random(3, 0);
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 500; ++i) {
+    const double x = random.Normal();
+    data.values.insert(data.values.end(), {x, 1e3 * (x + 1e-3 * random.Normal())});
+  }
+  const double ridge = 1e-3;
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kTied}) {
+    FitOptions options;
+    options.restarts = 1;
+    const auto fit = FitData(Options(1, covariance, ridge), data, options);
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    EXPECT_EQ(fit->best.termination, Termination::kDegenerate);
+    ASSERT_EQ(fit->repairs.size(), 1u);
+    EXPECT_EQ(fit->repairs[0].reason, kVarianceFloored);
+    EXPECT_EQ(fit->repairs[0].component, covariance == Covariance::kFull ? 0 : -1);
+    const Subject subject = MakeSubject(Options(1, covariance, ridge), data);
+    const auto s = Array(*subject.model, fit->theta, "covariances");
+    const Moments sample = MomentsOf(data);
+    const double sd0 = std::sqrt(sample.covariance[0]);
+    const double sd1 = std::sqrt(sample.covariance[3]);
+    const double a = s[0] / (sd0 * sd0);
+    const double b = s[1] / (sd0 * sd1);
+    const double c = s[3] / (sd1 * sd1);
+    const double spread = std::sqrt((a - c) * (a - c) / 4 + b * b);
+    const double r = sample.covariance[1] / (sd0 * sd1);
+    EXPECT_NEAR((a + c) / 2 - spread, ridge, 1e-12);
+    EXPECT_NEAR((a + c) / 2 + spread, 1 + r, 1e-12) << "the large eigenvalue is left alone";
+    EXPECT_NEAR(fit->repairs[0].amount, s[3] - sample.covariance[3], 1e-9 * s[3]);
+  }
+}
+
+TEST(GaussianFloor, ActsElementwiseOnVariances) {
+  // Two far clusters; in the first the values of the first column are all equal.
+  const Data data{.num_columns = 2,
+                  .values = {0, 0, 0, 1, 0, 2, 0, 3, 1000, 0, 1001, 1, 1002, 2, 1003, 3},
+                  .weights = {}};
+  const double ridge = 1e-6;
+  FitOptions options;
+  options.restarts = 1;  // other restarts may find an optimum away from the floor
+  const auto fit = FitData(Options(2, Covariance::kDiagonal, ridge), data, options);
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.termination, Termination::kDegenerate);
+  ASSERT_EQ(fit->repairs.size(), 1u);
+  const int k = fit->repairs[0].component;
+  const Subject subject = MakeSubject(Options(2, Covariance::kDiagonal, ridge), data);
+  const auto variances = Array(*subject.model, fit->theta, "variances");
+  EXPECT_DOUBLE_EQ(variances[2 * k], ridge * MomentsOf(data).covariance[0]);
+  EXPECT_NEAR(variances[2 * k + 1], 1.25, 1e-6);
+  EXPECT_NEAR(fit->repairs[0].amount, variances[2 * k], 1e-9);
+}
+
+TEST(GaussianFloor, KeepsEmMonotoneWhenItActs) {
+  // Duplicated rows, so that components collapse onto them.
+  Random random(4, 0);
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 60; ++i) {
+    const bool duplicate = i % 2 == 0;
+    data.values.push_back(duplicate ? 3 : random.Normal());
+    data.values.push_back(duplicate ? -1 : random.Normal());
+  }
+  for (const Covariance covariance : kAll) {
+    for (const double ridge : {1e-2, 1e-6, 1e-9}) {
+      const Subject subject = MakeSubject(Options(3, covariance, ridge), data);
+      for (uint64_t seed = 0; seed < 4; ++seed) {
+        const Theta start = RandomTheta(*subject.model, subject.table, subject.summary, seed);
+        EXPECT_TRUE(ObjectiveNeverDecreases(*subject.model, subject.table, start, 150))
+            << static_cast<int>(covariance) << " " << ridge;
+      }
+    }
+  }
+}
+
+TEST(GaussianFloor, WithoutOneACollapseFailsTheRestartAndNamesTheRemedy) {
+  const Data data{.num_columns = 1, .values = {0, 0, 0, 10, 11, 12}, .weights = {}};
+  FitOptions options;
+  options.restarts = 1;
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kSpherical}) {
+    const absl::Status status = FitData(Options(2, covariance, 0), data, options).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("ridge"));
+  }
+}
+
+TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
+  for (const Covariance covariance : kAll) {
+    const Subject subject = MakeSubject(Options(2, covariance), Faithful());
+    Theta theta = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+    theta[0] = 0;
+    theta[1] = 1;
+    const std::vector<double> means = Array(*subject.model, theta, "means");
+    std::vector<double> stats(subject.model->statistics().size());
+    const auto prepared = subject.model->NewPrepared();
+    const auto workspace = subject.model->NewWorkspace(272);
+    BlockBuffer buffer(272, 2);
+    ASSERT_TRUE(subject.model->Prepare(theta, *prepared).ok());
+    subject.model->EStep(*prepared, subject.table.Read(0, 272, buffer), *workspace, stats);
+    Theta next(theta.size());
+    std::vector<Repair> repairs;
+    ASSERT_TRUE(subject.model->MStep(theta, stats, next, repairs).ok());
+    ASSERT_EQ(repairs.size(), 1u);
+    EXPECT_EQ(repairs[0].reason, kComponentEmpty);
+    EXPECT_EQ(repairs[0].component, 0);
+    EXPECT_EQ(next[0], 0);
+    EXPECT_EQ(next[1], 1);
+    const std::vector<double> next_means = Array(*subject.model, next, "means");
+    EXPECT_EQ(next_means[0], means[0]);
+    EXPECT_EQ(next_means[1], means[1]);
+    EXPECT_NE(next_means[2], means[2]);
+    EXPECT_TRUE(subject.model->Validate(next).ok());
+  }
+}
+
+TEST(GaussianRefuses, ConstantColumnsByName) {
+  const Data data{.num_columns = 2, .values = {1, 5, 2, 5, 3, 5}, .weights = {}};
+  const Summary summary = SummaryOf(data.ToTable());
+  for (const Covariance covariance : kAll) {
+    const auto model = MakeModel(Options(1, covariance), summary, {"x", "waiting"});
+    if (covariance == Covariance::kSpherical || covariance == Covariance::kTiedSpherical) {
+      EXPECT_TRUE(model.ok()) << model.status();
+      continue;
+    }
+    EXPECT_TRUE(absl::IsFailedPrecondition(model.status())) << model.status();
+    EXPECT_THAT(std::string(model.status().message()), HasSubstr("waiting"));
+  }
+  const Data constant{.num_columns = 1, .values = {7, 7, 7}, .weights = {}};
+  for (const Covariance covariance : kAll) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(
+        MakeModel(Options(1, covariance), SummaryOf(constant.ToTable()), {"x"}).status()));
+  }
+}
+
+TEST(GaussianRefuses, ColumnsWhoseVarianceIsNoNumber) {
+  const Data huge{.num_columns = 1, .values = {-1e149, 0, 1e149}, .weights = {}};
+  const Data tiny{.num_columns = 1, .values = {-1e-149, 0, 1e-149}, .weights = {}};
+  for (const Data& data : {huge, tiny}) {
+    const absl::Status status =
+        MakeModel(Options(1, Covariance::kFull), SummaryOf(data.ToTable()), {"x"}).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("columns[x]"));
+  }
+}
+
+TEST(GaussianRefuses, BadRidges) {
+  const Summary summary = SummaryOf(Faithful().ToTable());
+  for (const double ridge : {-1e-9, 1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    const absl::Status status =
+        MakeModel(Options(1, Covariance::kFull, ridge), summary, {"a", "b"}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("emission.ridge"));
+  }
+}
+
+TEST(GaussianValidate, NamesTheOffendingEntry) {
+  const Subject subject = MakeSubject(Options(2, Covariance::kFull), Faithful());
+  const Theta good = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+  EXPECT_TRUE(subject.model->Validate(good).ok());
+  const auto message = [&](size_t index, double value) {
+    Theta bad = good;
+    bad[index] = value;
+    const absl::Status status = subject.model->Validate(bad);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(message(0, -0.1), HasSubstr("weights[0]"));
+  EXPECT_THAT(message(1, nan), HasSubstr("weights[1]"));
+  EXPECT_THAT(message(0, good[0] + 0.1), HasSubstr("weights: got a sum"));
+  EXPECT_THAT(message(3, nan), HasSubstr("means[0, 1]"));
+  EXPECT_THAT(message(6, -1), HasSubstr("covariances[0]"));
+  EXPECT_THAT(message(7, good[7] + 1), HasSubstr("covariances[0, 0, 1]"));
+  EXPECT_THAT(message(13, nan), HasSubstr("covariances[1, 1, 1]"));
+  Theta short_one = good;
+  short_one.pop_back();
+  EXPECT_TRUE(absl::IsInvalidArgument(subject.model->Validate(short_one)));
+}
+
+TEST(GaussianValidate, NamesTheOffendingVariance) {
+  const auto message = [](Covariance covariance, size_t index, double value) {
+    const Subject subject = MakeSubject(Options(2, covariance), Faithful());
+    Theta bad = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+    bad.at(6 + index) = value;
+    const absl::Status status = subject.model->Validate(bad);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(message(Covariance::kDiagonal, 3, 0), HasSubstr("variances[1, 1]"));
+  EXPECT_THAT(message(Covariance::kTiedDiagonal, 1, -1), HasSubstr("variances[1]"));
+  EXPECT_THAT(message(Covariance::kSpherical, 1, INFINITY), HasSubstr("variances[1]"));
+  EXPECT_THAT(message(Covariance::kTiedSpherical, 0, NAN), HasSubstr("variances[0]"));
+}
+
+TEST(GaussianSample, HasTheMomentsOfItsParameters) {
+  for (const Covariance covariance : kAll) {
+    const Subject subject = MakeSubject(Options(1, covariance), Iris());
+    const Theta theta = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+    const auto prepared = subject.model->NewPrepared();
+    ASSERT_TRUE(subject.model->Prepare(theta, *prepared).ok());
+    Random random(6, 0);
+    Data drawn{.num_columns = 4, .values = {}, .weights = {}};
+    std::vector<double> row(4);
+    for (int i = 0; i < 40000; ++i) {
+      EXPECT_EQ(subject.model->Sample(*prepared, random, row), 0);
+      drawn.values.insert(drawn.values.end(), row.begin(), row.end());
+    }
+    const auto refit = FitData(Options(1, covariance), drawn, {});
+    ASSERT_TRUE(refit.ok());
+    for (size_t j = 0; j < theta.size(); ++j) EXPECT_NEAR(refit->theta[j], theta[j], 0.06) << j;
+  }
+}
+
+}  // namespace
+}  // namespace emserve::testing

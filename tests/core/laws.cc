@@ -1,0 +1,452 @@
+#include "tests/core/laws.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/em/expectation.h"
+#include "core/em/scratch.h"
+#include "tests/core/allocations.h"
+
+namespace emserve::testing {
+namespace {
+
+using ::testing::AssertionFailure;
+using ::testing::AssertionResult;
+using ::testing::AssertionSuccess;
+
+// |a - b| relative to the larger of |a|, |b| and `floor`.
+double Difference(double a, double b, double floor) {
+  return std::abs(a - b) / std::max({std::abs(a), std::abs(b), floor});
+}
+
+AssertionResult AllNear(std::span<const double> a, std::span<const double> b, double tolerance,
+                        const std::string& what) {
+  if (a.size() != b.size()) return AssertionFailure() << what << ": sizes differ";
+  double largest = 0;
+  for (const double value : b) largest = std::max(largest, std::abs(value));
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(Difference(a[i], b[i], 1e-3 * largest) <= tolerance)) {
+      return AssertionFailure() << what << "[" << i << "]: " << a[i] << " against " << b[i]
+                                << ", difference " << a[i] - b[i];
+    }
+  }
+  return AssertionSuccess();
+}
+
+struct Cut {
+  int64_t first;
+  int count;
+};
+
+struct Pass {
+  double log_likelihood = 0;
+  std::vector<double> statistics;
+};
+
+// An E-step over the blocks given, in the order given.
+Pass RunBlocks(const Model& model, const Table& table, const Theta& theta,
+               const std::vector<Cut>& cuts) {
+  int max_rows = 0;
+  for (const Cut& cut : cuts) max_rows = std::max(max_rows, cut.count);
+  BlockBuffer buffer(max_rows, table.num_columns());
+  const auto prepared = model.NewPrepared();
+  const auto workspace = model.NewWorkspace(max_rows);
+  if (const absl::Status status = model.Prepare(theta, *prepared); !status.ok()) {
+    ADD_FAILURE() << status;
+  }
+  Pass pass{0, std::vector<double>(model.statistics().size())};
+  for (const Cut& cut : cuts) {
+    const Block block = table.Read(cut.first, cut.count, buffer);
+    pass.log_likelihood += model.EStep(*prepared, block, *workspace, pass.statistics);
+  }
+  return pass;
+}
+
+Pass RunWhole(const Model& model, const Table& table, const Theta& theta) {
+  return RunBlocks(model, table, theta, {{0, static_cast<int>(table.num_rows())}});
+}
+
+// Calls body(row, log density, [components] log p(x, z)) for every row, from Infer's outputs.
+void ForEachRow(const Model& model, const Table& table, const Theta& theta,
+                const std::function<void(int64_t, double, const std::vector<double>&)>& body) {
+  const int num_rows = static_cast<int>(table.num_rows());
+  const int num_components = model.num_components();
+  BlockBuffer buffer(num_rows, table.num_columns());
+  const Block block = table.Read(0, num_rows, buffer);
+  const auto prepared = model.NewPrepared();
+  const auto workspace = model.NewWorkspace(num_rows);
+  if (const absl::Status status = model.Prepare(theta, *prepared); !status.ok()) {
+    ADD_FAILURE() << status;
+  }
+  std::vector<double> log_density(block.stride);
+  std::vector<double> of_component(static_cast<size_t>(block.stride) * num_components);
+  model.Infer(*prepared, block, *workspace,
+              {.log_density = log_density.data(), .component_log_density = of_component.data()});
+  const ArraySpec* const weights = model.parameters().Find("weights");
+  std::vector<double> joint(num_components);
+  for (int i = 0; i < num_rows; ++i) {
+    for (int k = 0; k < num_components; ++k) {
+      joint[k] = of_component[static_cast<size_t>(k) * block.stride + i] +
+                 (weights == nullptr ? 0 : std::log(theta[weights->offset + k]));
+    }
+    body(i, log_density[i], joint);
+  }
+}
+
+std::vector<double> Responsibilities(const Model& model, const Table& table, const Theta& theta) {
+  std::vector<double> result;
+  ForEachRow(model, table, theta,
+             [&](int64_t row, double log_density, const std::vector<double>& joint) {
+               for (const double term : joint) {
+                 result.push_back(table.weight(row) * std::exp(term - log_density));
+               }
+             });
+  return result;
+}
+
+// Q(theta) = sum_ik r_ik log p(x_i, z_i = k | theta) + log prior.
+double ExpectedCompleteLogLikelihood(const Model& model, const Table& table,
+                                     const std::vector<double>& responsibilities,
+                                     const Theta& theta) {
+  double q = model.LogPrior(theta);
+  ForEachRow(model, table, theta, [&](int64_t row, double, const std::vector<double>& joint) {
+    for (size_t k = 0; k < joint.size(); ++k) {
+      const double r = responsibilities[static_cast<size_t>(row) * joint.size() + k];
+      if (r > 0) q += r * joint[k];
+    }
+  });
+  return q;
+}
+
+// Reverses the components of every array that has them as its first extent.
+Theta Reversed(const Model& model, const Theta& theta) {
+  Theta reversed = theta;
+  const int64_t num_components = model.num_components();
+  for (const ArraySpec& array : model.parameters().arrays()) {
+    if (array.shape.empty() || array.shape[0] != num_components) continue;
+    const int64_t part = array.size / num_components;
+    for (int64_t k = 0; k < num_components; ++k) {
+      std::copy_n(theta.begin() + array.offset + k * part, part,
+                  reversed.begin() + array.offset + (num_components - 1 - k) * part);
+    }
+  }
+  return reversed;
+}
+
+bool SameBits(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+}
+
+absl::StatusOr<FitResult> FitWithThreads(const Model& model, const Table& table,
+                                         const Summary& summary, const FitOptions& options,
+                                         int num_threads) {
+  Pool pool(num_threads);
+  Pool::Share share(pool);
+  RunOptions run;
+  run.share = &share;
+  return Fit(model, table, summary, options, run);
+}
+
+}  // namespace
+
+Subject MakeSubject(const ModelOptions& options, const Data& data) {
+  Table table = data.ToTable();
+  Summary summary = SummaryOf(table);
+  std::unique_ptr<Model> model = MakeModel(options, summary, table.names()).value();
+  return {std::move(table), std::move(summary), std::move(model)};
+}
+
+absl::StatusOr<FitResult> FitData(const ModelOptions& options, const Data& data,
+                                  const FitOptions& fit_options, int num_threads) {
+  Pool pool(num_threads);
+  Pool::Share share(pool);
+  const Table table = data.ToTable();
+  const absl::StatusOr<Summary> summary = Summarize(table, share, {});
+  if (!summary.ok()) return summary.status();
+  const auto model = MakeModel(options, *summary, table.names());
+  if (!model.ok()) return model.status();
+  RunOptions run;
+  run.share = &share;
+  return Fit(**model, table, *summary, fit_options, run);
+}
+
+Theta RandomTheta(const Model& model, const Table& table, const Summary& summary, uint64_t seed) {
+  const int num_rows = static_cast<int>(table.num_rows());
+  const int num_components = model.num_components();
+  BlockBuffer buffer(num_rows, table.num_columns());
+  const Block block = table.Read(0, num_rows, buffer);
+  Random random(seed, 2);
+  const Scratch posterior(static_cast<int64_t>(num_components) * block.stride);
+  for (int i = 0; i < num_rows; ++i) {
+    double total = 0;
+    for (int k = 0; k < num_components; ++k) {
+      double& share = posterior[static_cast<int64_t>(k) * block.stride + i];
+      share = std::pow(random.Uniform(), 3);
+      total += share;
+    }
+    for (int k = 0; k < num_components; ++k) {
+      posterior[static_cast<int64_t>(k) * block.stride + i] /= total;
+    }
+  }
+  Theta reference(model.parameters().size());
+  model.Reference(summary, reference);
+  const auto prepared = model.NewPrepared();
+  const auto workspace = model.NewWorkspace(num_rows);
+  std::vector<double> statistics(model.statistics().size());
+  Theta theta(reference.size());
+  std::vector<Repair> repairs;
+  absl::Status status = model.Prepare(reference, *prepared);
+  model.GivenStep(*prepared, block,
+                  std::span(posterior.data(), static_cast<size_t>(posterior.size())), *workspace,
+                  statistics);
+  status.Update(model.MStep(reference, statistics, theta, repairs));
+  if (!status.ok()) ADD_FAILURE() << status;
+  return theta;
+}
+
+double LogLikelihood(const Model& model, const Table& table, const Theta& theta) {
+  double sum = 0;
+  ForEachRow(model, table, theta, [&](int64_t row, double log_density, const std::vector<double>&) {
+    sum += table.weight(row) * log_density;
+  });
+  return sum;
+}
+
+Theta OneIteration(const Model& model, const Table& table, const Theta& theta) {
+  const Pass pass = RunWhole(model, table, theta);
+  Theta next(theta.size());
+  std::vector<Repair> repairs;
+  const absl::Status status = model.MStep(theta, pass.statistics, next, repairs);
+  if (!status.ok()) ADD_FAILURE() << status;
+  return next;
+}
+
+AssertionResult ObjectiveNeverDecreases(const Model& model, const Table& table, const Theta& theta,
+                                        int iterations) {
+  Theta current = theta;
+  double before = -std::numeric_limits<double>::infinity();
+  for (int i = 0; i <= iterations; ++i) {
+    const Pass pass = RunWhole(model, table, current);
+    const double objective = pass.log_likelihood + model.LogPrior(current);
+    if (!(objective >= before - 1e-10 * (1 + std::abs(before)))) {
+      return AssertionFailure() << "iteration " << i << ": objective " << objective << " after "
+                                << before;
+    }
+    before = objective;
+    Theta next(theta.size());
+    std::vector<Repair> repairs;
+    const absl::Status status = model.MStep(current, pass.statistics, next, repairs);
+    if (!status.ok()) return AssertionFailure() << status;
+    current = std::move(next);
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult StatisticsAddUp(const Model& model, const Table& table, const Theta& theta) {
+  const Pass whole = RunWhole(model, table, theta);
+  Random random(5, 0);
+  std::vector<Cut> cuts;
+  for (int64_t row = 0; row < table.num_rows();) {
+    const int64_t count = std::min<int64_t>(1 + random.Below(71), table.num_rows() - row);
+    cuts.push_back({row, static_cast<int>(count)});
+    row += count;
+  }
+  for (const std::string order : {"in order", "backwards"}) {
+    const Pass parts = RunBlocks(model, table, theta, cuts);
+    AssertionResult result =
+        AllNear(parts.statistics, whole.statistics, 1e-10, "statistics " + order);
+    if (!result) return result;
+    if (!(Difference(parts.log_likelihood, whole.log_likelihood, 1) <= 1e-12)) {
+      return AssertionFailure() << "log-likelihood " << order << ": " << parts.log_likelihood
+                                << " against " << whole.log_likelihood;
+    }
+    std::reverse(cuts.begin(), cuts.end());
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult MaximizationMaximizesQ(const Model& model, const Table& table,
+                                       const Summary& summary, const Theta& theta) {
+  const std::vector<double> responsibilities = Responsibilities(model, table, theta);
+  const auto q = [&](const Theta& at) {
+    return ExpectedCompleteLogLikelihood(model, table, responsibilities, at);
+  };
+  const Theta best = OneIteration(model, table, theta);
+  const double maximum = q(best);
+  const double allowance = 1e-11 * (1 + std::abs(maximum));
+  if (const double old = q(theta); !(maximum >= old - allowance)) {
+    return AssertionFailure() << "Q of the maximiser is " << maximum
+                              << ", that of the old parameters " << old;
+  }
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    const Theta other = RandomTheta(model, table, summary, 100 + seed);
+    for (const double step : {-1e-1, -1e-2, -1e-3, -1e-4, 1e-4, 1e-3, 1e-2, 1e-1}) {
+      Theta at = best;
+      for (size_t i = 0; i < at.size(); ++i) at[i] += step * (other[i] - best[i]);
+      if (!model.Validate(at).ok()) continue;
+      if (const double value = q(at); !(maximum >= value - allowance)) {
+        return AssertionFailure() << "Q of the maximiser is " << maximum << ", but a step of "
+                                  << step << " towards random parameters " << seed << " gives "
+                                  << value;
+      }
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult WeightsAreMultiplicities(const Model& model, const Data& data, const Theta& theta) {
+  Data weighted = data;
+  weighted.weights.assign(data.num_rows(), 1.0);
+  Data repeated{.num_columns = data.num_columns, .values = {}, .weights = {}};
+  for (int64_t i = 0; i < data.num_rows(); ++i) {
+    const std::span row(data.values.data() + i * data.num_columns,
+                        static_cast<size_t>(data.num_columns));
+    const int times = i % 3 == 0 ? 2 : i % 7 == 1 ? 0 : 1;
+    weighted.weights[i] = times;
+    for (int t = 0; t < times; ++t) {
+      repeated.values.insert(repeated.values.end(), row.begin(), row.end());
+    }
+    if (times > 0) continue;
+    for (int c = 0; c < data.num_columns; ++c) weighted.values[i * data.num_columns + c] *= -1e3;
+  }
+  const Pass with_weights = RunWhole(model, weighted.ToTable(), theta);
+  const Pass with_rows = RunWhole(model, repeated.ToTable(), theta);
+  AssertionResult result =
+      AllNear(with_weights.statistics, with_rows.statistics, 1e-10, "statistics");
+  if (!result) return result;
+  if (!(Difference(with_weights.log_likelihood, with_rows.log_likelihood, 1) <= 1e-12)) {
+    return AssertionFailure() << "log-likelihood with weights " << with_weights.log_likelihood
+                              << ", with rows " << with_rows.log_likelihood;
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult RelabellingRelabels(const Model& model, const Table& table, const Theta& theta) {
+  if (model.num_columns() == model.num_components()) {
+    return AssertionFailure() << "the law cannot tell components from columns here";
+  }
+  Theta plain = theta;
+  Theta reversed = Reversed(model, theta);
+  for (int i = 0; i < 4; ++i) {
+    plain = OneIteration(model, table, plain);
+    reversed = OneIteration(model, table, reversed);
+  }
+  return AllNear(reversed, Reversed(model, plain), 1e-8, "parameters");
+}
+
+AssertionResult TruthIsBeaten(const Model& model, const Theta& truth, int64_t num_rows) {
+  const auto prepared = model.NewPrepared();
+  if (const absl::Status status = model.Prepare(truth, *prepared); !status.ok()) {
+    return AssertionFailure() << status;
+  }
+  Random random(11, 0);
+  Data data{.num_columns = model.num_columns(), .values = {}, .weights = {}};
+  std::vector<double> row(data.num_columns);
+  for (int64_t i = 0; i < num_rows; ++i) {
+    model.Sample(*prepared, random, row);
+    data.values.insert(data.values.end(), row.begin(), row.end());
+  }
+  const Table table = data.ToTable();
+  FitOptions options;
+  options.start = StartMethod::kGiven;
+  options.given = truth;
+  options.restarts = 1;
+  const auto fit = FitWithThreads(model, table, SummaryOf(table), options, 1);
+  if (!fit.ok()) return AssertionFailure() << fit.status();
+  const double reached = LogLikelihood(model, table, fit->theta);
+  const double of_truth = LogLikelihood(model, table, truth);
+  if (fit->best.iterations > 0 && reached > of_truth) return AssertionSuccess();
+  return AssertionFailure() << "reached " << reached << " in " << fit->best.iterations
+                            << " iterations from the truth, which has " << of_truth;
+}
+
+AssertionResult ConvergedIsFixedPoint(const Model& model, const Table& table,
+                                      const Theta& converged) {
+  const double before = LogLikelihood(model, table, converged);
+  const Theta next = OneIteration(model, table, converged);
+  const double after = LogLikelihood(model, table, next);
+  if (!(Difference(before, after, 1) <= 1e-11)) {
+    return AssertionFailure() << "an iteration moved the log-likelihood from " << before << " to "
+                              << after;
+  }
+  return AllNear(next, converged, 1e-4, "parameters");
+}
+
+AssertionResult ThreadsDoNotChangeBits(const Model& model, const Table& table,
+                                       const Summary& summary) {
+  FitOptions options;
+  options.restarts = 3;
+  options.seed = 3;
+  options.max_iterations = 12;
+  const auto one = FitWithThreads(model, table, summary, options, 1);
+  if (!one.ok()) return AssertionFailure() << one.status();
+  for (const int num_threads : {2, 7}) {
+    const auto many = FitWithThreads(model, table, summary, options, num_threads);
+    if (!many.ok()) return AssertionFailure() << many.status();
+    bool same = SameBits(one->theta, many->theta) && one->objective == many->objective;
+    for (size_t r = 0; r < one->restarts.size(); ++r) {
+      same = same && one->restarts[r].objective == many->restarts[r].objective &&
+             one->restarts[r].iterations == many->restarts[r].iterations;
+    }
+    if (!same) {
+      return AssertionFailure() << num_threads << " threads: objective " << many->objective
+                                << ", one thread: " << one->objective << ", or other bits differ";
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult EStepDoesNotAllocate(const Model& model, const Table& table, const Theta& theta) {
+  Pool pool(1);
+  Pool::Share share(pool);
+  Expectation expectation(model, table, share, {});
+  if (const auto warm = expectation.Run(theta); !warm.ok())
+    return AssertionFailure() << warm.status();
+  const int64_t before = NumAllocations();
+  for (int i = 0; i < 3; ++i) static_cast<void>(expectation.Run(theta).ok());
+  const int64_t made = NumAllocations() - before;
+  if (made == 0) return AssertionSuccess();
+  return AssertionFailure() << made << " allocations in 3 passes";
+}
+
+AssertionResult NonFiniteRowsAreRejected(const FitFunction& fit, const Data& data) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+        -std::numeric_limits<double>::infinity()}) {
+    for (const int64_t row : {int64_t{0}, data.num_rows() / 2, data.num_rows() - 1}) {
+      Data with_bad = data;
+      with_bad.values[row * data.num_columns + data.num_columns - 1] = bad;
+      const auto result = fit(with_bad);
+      if (result.ok()) return AssertionFailure() << bad << " in row " << row << " was fitted";
+      if (result.status().message().find(absl::StrCat("[", row, "]")) == std::string::npos) {
+        return AssertionFailure() << bad << " in row " << row << " gave " << result.status();
+      }
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult FitIsEquivariant(const FitFunction& fit, const Data& data,
+                                 const std::vector<double>& scale,
+                                 const std::vector<double>& shift) {
+  Data moved = data;
+  double log_volume = 0;
+  for (int c = 0; c < data.num_columns; ++c) log_volume += std::log(scale[c]);
+  for (size_t i = 0; i < moved.values.size(); ++i) {
+    const size_t c = i % static_cast<size_t>(data.num_columns);
+    moved.values[i] = scale[c] * moved.values[i] + shift[c];
+  }
+  const auto original = fit(data);
+  const auto result = fit(moved);
+  if (!original.ok()) return AssertionFailure() << original.status();
+  if (!result.ok()) return AssertionFailure() << result.status();
+  const double expected = original->objective - static_cast<double>(data.num_rows()) * log_volume;
+  if (std::abs(result->objective - expected) <= 1e-4) return AssertionSuccess();
+  return AssertionFailure() << "objective " << result->objective << ", expected " << expected;
+}
+
+}  // namespace emserve::testing

@@ -1,0 +1,372 @@
+// Every family under every law, and every law against a model that breaks it.
+#include "tests/core/laws.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace emserve::testing {
+namespace {
+
+struct Case {
+  std::string name;
+  ModelOptions options;
+  int num_columns;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
+
+int NumComponents(const Case& c) { return std::get<MixtureOptions>(c.options).num_components; }
+
+// Sizes that fill neither vectors nor tiles, and one row more than a block of any size would take.
+constexpr int64_t kNumRows = 517;
+
+// One entry per family and option that changes the arithmetic.
+std::vector<Case> Cases() {
+  const std::pair<const char*, Covariance> structures[] = {
+      {"full", Covariance::kFull},           {"tied", Covariance::kTied},
+      {"diagonal", Covariance::kDiagonal},   {"tied_diagonal", Covariance::kTiedDiagonal},
+      {"spherical", Covariance::kSpherical}, {"tied_spherical", Covariance::kTiedSpherical},
+  };
+  std::vector<Case> cases;
+  for (const auto& [name, covariance] : structures) {
+    for (const auto& [num_components, num_columns] : {std::pair(2, 1), {3, 5}, {7, 18}}) {
+      cases.push_back(
+          {absl::StrCat("gaussian_mixture_", name, "_", num_components, "x", num_columns),
+           MixtureOptions{num_components, GaussianOptions{covariance}}, num_columns});
+    }
+  }
+  return cases;
+}
+
+Data DataFor(const Case& c, int64_t num_rows = kNumRows) {
+  return Blobs(num_rows, c.num_columns, NumComponents(c), 1.5, 17);
+}
+
+class Laws : public ::testing::TestWithParam<Case> {
+ protected:
+  Laws() : data_(DataFor(GetParam())), subject_(MakeSubject(GetParam().options, data_)) {
+    theta_ = RandomTheta(*subject_.model, subject_.table, subject_.summary, 1);
+    // Away from the symmetric start, where some mistakes would not show.
+    for (int i = 0; i < 3; ++i) theta_ = OneIteration(*subject_.model, subject_.table, theta_);
+  }
+
+  absl::StatusOr<FitResult> Fit(const Data& data, double relative_tolerance = 1e-12) const {
+    FitOptions options;
+    options.restarts = 2;
+    options.relative_tolerance = relative_tolerance;
+    options.max_iterations = 20000;
+    return FitData(GetParam().options, data, options);
+  }
+
+  const Data data_;
+  const Subject subject_;
+  Theta theta_;
+};
+
+TEST_P(Laws, ObjectiveNeverDecreases) {
+  EXPECT_TRUE(ObjectiveNeverDecreases(*subject_.model, subject_.table, theta_, 60));
+}
+
+TEST_P(Laws, StatisticsAddUpOverAnyCut) {
+  EXPECT_TRUE(StatisticsAddUp(*subject_.model, subject_.table, theta_));
+}
+
+TEST_P(Laws, MaximizationMaximizesQ) {
+  EXPECT_TRUE(MaximizationMaximizesQ(*subject_.model, subject_.table, subject_.summary, theta_));
+}
+
+TEST_P(Laws, MaximizationMaximizesQWithWeights) {
+  Data weighted = data_;
+  for (int64_t i = 0; i < data_.num_rows(); ++i) {
+    weighted.weights.push_back(0.25 * static_cast<double>(i % 9));
+  }
+  const Subject subject = MakeSubject(GetParam().options, weighted);
+  EXPECT_TRUE(MaximizationMaximizesQ(*subject.model, subject.table, subject.summary, theta_));
+}
+
+TEST_P(Laws, WeightsAreMultiplicities) {
+  EXPECT_TRUE(WeightsAreMultiplicities(*subject_.model, data_, theta_));
+}
+
+TEST_P(Laws, RelabellingTheStartRelabelsTheResult) {
+  EXPECT_TRUE(RelabellingRelabels(*subject_.model, subject_.table, theta_));
+}
+
+TEST_P(Laws, FitFromTheTruthBeatsTheTruth) {
+  EXPECT_TRUE(TruthIsBeaten(*subject_.model, theta_, 900));
+}
+
+TEST_P(Laws, ConvergedFitIsAFixedPoint) {
+  const auto fit = Fit(data_, 1e-15);
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.termination, Termination::kConverged) << fit->best.message;
+  EXPECT_TRUE(ConvergedIsFixedPoint(*subject_.model, subject_.table, fit->theta));
+}
+
+TEST_P(Laws, ThreadsDoNotChangeBits) {
+  // Enough rows for several lanes; with two threads lanes run in parallel, with seven restarts do.
+  const Subject subject = MakeSubject(GetParam().options, DataFor(GetParam(), 20011));
+  EXPECT_TRUE(ThreadsDoNotChangeBits(*subject.model, subject.table, subject.summary));
+}
+
+TEST_P(Laws, EStepDoesNotAllocate) {
+  EXPECT_TRUE(EStepDoesNotAllocate(*subject_.model, subject_.table, theta_));
+}
+
+TEST_P(Laws, NonFiniteRowsAreRejectedByIndex) {
+  EXPECT_TRUE(NonFiniteRowsAreRejected([this](const Data& data) { return Fit(data); }, data_));
+}
+
+TEST_P(Laws, FitIsEquivariantUnderShiftsAndScales) {
+  const auto fit = [this](const Data& data) { return Fit(data); };
+  const size_t columns = static_cast<size_t>(GetParam().num_columns);
+  for (const double scale : {1e-8, 3.0, 1e8}) {
+    EXPECT_TRUE(
+        FitIsEquivariant(fit, data_, std::vector(columns, scale), std::vector(columns, 0.0)));
+  }
+  EXPECT_TRUE(FitIsEquivariant(fit, data_, std::vector(columns, 1.0), std::vector(columns, 1e8)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Laws, ::testing::ValuesIn(Cases()),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(LawCases, CoverEveryFamily) {
+  const std::vector<Case> cases = Cases();
+  for (const FamilyInfo& family : Families()) {
+    EXPECT_TRUE(std::any_of(cases.begin(), cases.end(), [&](const Case& c) {
+      return FamilyName(c.options) == family.name;
+    })) << family.name;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Each law fails on a model that breaks it.
+
+// Forwards to a sound model, but for the two steps that a test replaces.
+class Broken : public Model {
+ public:
+  explicit Broken(const Model& sound) : sound_(sound) {}
+
+  std::function<double(const Prepared&, const Block&, Workspace&, std::span<double>)> e_step;
+  std::function<void(std::span<const double> theta, std::span<double> next)> after_m_step;
+
+  const Layout& parameters() const override { return sound_.parameters(); }
+  const Layout& statistics() const override { return sound_.statistics(); }
+  int num_columns() const override { return sound_.num_columns(); }
+  int num_components() const override { return sound_.num_components(); }
+  int64_t doubles_per_row() const override { return sound_.doubles_per_row(); }
+  int64_t degrees_of_freedom() const override { return sound_.degrees_of_freedom(); }
+  std::unique_ptr<Prepared> NewPrepared() const override { return sound_.NewPrepared(); }
+  std::unique_ptr<Workspace> NewWorkspace(int max_rows) const override {
+    return sound_.NewWorkspace(max_rows);
+  }
+  absl::Status Validate(std::span<const double> theta) const override {
+    return sound_.Validate(theta);
+  }
+  absl::Status Prepare(std::span<const double> theta, Prepared& prepared) const override {
+    return sound_.Prepare(theta, prepared);
+  }
+  double EStep(const Prepared& prepared, const Block& block, Workspace& workspace,
+               std::span<double> stats) const override {
+    return e_step ? e_step(prepared, block, workspace, stats)
+                  : sound_.EStep(prepared, block, workspace, stats);
+  }
+  void GivenStep(const Prepared& prepared, const Block& block, std::span<const double> posterior,
+                 Workspace& workspace, std::span<double> stats) const override {
+    sound_.GivenStep(prepared, block, posterior, workspace, stats);
+  }
+  absl::Status MStep(std::span<const double> theta, std::span<const double> stats,
+                     std::span<double> next, std::vector<Repair>& repairs) const override {
+    const absl::Status status = sound_.MStep(theta, stats, next, repairs);
+    if (after_m_step) after_m_step(theta, next);
+    return status;
+  }
+  double LogPrior(std::span<const double> theta) const override { return sound_.LogPrior(theta); }
+  void Reference(const Summary& summary, std::span<double> theta) const override {
+    sound_.Reference(summary, theta);
+  }
+  void Infer(const Prepared& prepared, const Block& block, Workspace& workspace,
+             RowOutputs outputs) const override {
+    sound_.Infer(prepared, block, workspace, outputs);
+  }
+  int Sample(const Prepared& prepared, Random& random, std::span<double> row) const override {
+    return sound_.Sample(prepared, random, row);
+  }
+
+ private:
+  const Model& sound_;
+};
+
+class LawsCanFail : public ::testing::Test {
+ protected:
+  LawsCanFail()
+      : options_(MixtureOptions{3, GaussianOptions{}}),
+        data_(Blobs(kNumRows, 5, 3, 1.5, 17)),
+        subject_(MakeSubject(options_, data_)),
+        broken_(*subject_.model) {
+    theta_ = RandomTheta(*subject_.model, subject_.table, subject_.summary, 1);
+    for (int i = 0; i < 3; ++i) theta_ = OneIteration(*subject_.model, subject_.table, theta_);
+  }
+
+  // The means of the model's parameters.
+  std::span<double> Means(std::span<double> theta) const {
+    return Layout::View(theta, *subject_.model->parameters().Find("means"));
+  }
+  double SoundEStep(const Model::Prepared& prepared, const Block& block,
+                    Model::Workspace& workspace, std::span<double> stats) const {
+    return subject_.model->EStep(prepared, block, workspace, stats);
+  }
+
+  const ModelOptions options_;
+  const Data data_;
+  const Subject subject_;
+  Broken broken_;
+  Theta theta_;
+};
+
+TEST_F(LawsCanFail, ObjectiveDecreasesWhenMeansAreOff) {
+  broken_.after_m_step = [this](auto, std::span<double> next) { Means(next)[0] += 0.05; };
+  EXPECT_FALSE(ObjectiveNeverDecreases(broken_, subject_.table, theta_, 60));
+}
+
+TEST_F(LawsCanFail, StatisticsDoNotAddUpWithAConstantPerBlock) {
+  broken_.e_step = [this](auto& prepared, auto& block, auto& workspace, auto stats) {
+    stats[0] += 1e-3;
+    return SoundEStep(prepared, block, workspace, stats);
+  };
+  EXPECT_FALSE(StatisticsAddUp(broken_, subject_.table, theta_));
+}
+
+TEST_F(LawsCanFail, LogLikelihoodDoesNotAddUpWithAConstantPerBlock) {
+  broken_.e_step = [this](auto& prepared, auto& block, auto& workspace, auto stats) {
+    return SoundEStep(prepared, block, workspace, stats) + 1e-6;
+  };
+  EXPECT_FALSE(StatisticsAddUp(broken_, subject_.table, theta_));
+}
+
+TEST_F(LawsCanFail, QIsNotMaximalWithUnbiasedCovariances) {
+  broken_.after_m_step = [this](auto, std::span<double> next) {
+    const ArraySpec* const covariances = subject_.model->parameters().Find("covariances");
+    for (double& value : Layout::View(next, *covariances)) value *= kNumRows / (kNumRows - 1.0);
+  };
+  EXPECT_FALSE(MaximizationMaximizesQ(broken_, subject_.table, subject_.summary, theta_));
+}
+
+TEST_F(LawsCanFail, QIsNotMaximalWithOldMeans) {
+  broken_.after_m_step = [this](std::span<const double> theta, std::span<double> next) {
+    const ArraySpec* const means = subject_.model->parameters().Find("means");
+    const auto old = Layout::View(theta, *means);
+    std::copy(old.begin(), old.end(), Means(next).begin());
+  };
+  EXPECT_FALSE(MaximizationMaximizesQ(broken_, subject_.table, subject_.summary, theta_));
+}
+
+TEST_F(LawsCanFail, WeightsThatAreIgnored) {
+  broken_.e_step = [this](auto& prepared, const Block& block, auto& workspace, auto stats) {
+    BlockBuffer buffer(block.num_rows, 1);
+    std::fill_n(buffer.weights(), block.stride, 0.0);
+    std::fill_n(buffer.weights(), block.num_rows, 1.0);
+    Block unweighted = block;
+    unweighted.weights = buffer.weights();
+    return SoundEStep(prepared, unweighted, workspace, stats);
+  };
+  EXPECT_FALSE(WeightsAreMultiplicities(broken_, data_, theta_));
+}
+
+TEST_F(LawsCanFail, RelabellingMattersWhenOneComponentIsFavoured) {
+  broken_.e_step = [this](auto& prepared, auto& block, auto& workspace, auto stats) {
+    const double log_likelihood = SoundEStep(prepared, block, workspace, stats);
+    stats[0] *= 1.01;  // occupancy of component 0
+    return log_likelihood;
+  };
+  EXPECT_FALSE(RelabellingRelabels(broken_, subject_.table, theta_));
+}
+
+TEST_F(LawsCanFail, TruthIsNotBeatenByALyingObjective) {
+  double lie = 0;
+  broken_.e_step = [&](auto& prepared, auto& block, auto& workspace, auto stats) {
+    SoundEStep(prepared, block, workspace, stats);
+    return lie += 1;
+  };
+  broken_.after_m_step = [this](auto, std::span<double> next) {
+    for (double& mean : Means(next)) mean += 1;
+  };
+  EXPECT_FALSE(TruthIsBeaten(broken_, theta_, 900));
+}
+
+TEST_F(LawsCanFail, NoFixedPointWhenParametersDrift) {
+  FitOptions options;
+  options.relative_tolerance = 1e-15;
+  const auto fit = FitData(options_, data_, options);
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_TRUE(ConvergedIsFixedPoint(*subject_.model, subject_.table, fit->theta));
+  broken_.after_m_step = [this](auto, std::span<double> next) { Means(next)[0] *= 1.001; };
+  EXPECT_FALSE(ConvergedIsFixedPoint(broken_, subject_.table, fit->theta));
+}
+
+TEST_F(LawsCanFail, BitsChangeWithTheOrderOfCalls) {
+  const Subject large = MakeSubject(options_, Blobs(20011, 5, 3, 1.5, 17));
+  std::atomic<int> calls = 0;
+  Broken broken(*large.model);
+  broken.e_step = [&](auto& prepared, auto& block, auto& workspace, auto stats) {
+    const double log_likelihood = large.model->EStep(prepared, block, workspace, stats);
+    stats[0] *= 1 + 1e-9 * (calls++ % 1009);
+    return log_likelihood;
+  };
+  EXPECT_FALSE(ThreadsDoNotChangeBits(broken, large.table, large.summary));
+}
+
+TEST_F(LawsCanFail, AllocationsAreSeen) {
+  broken_.e_step = [this](auto& prepared, auto& block, auto& workspace, auto stats) {
+    const auto temporary = std::make_unique<std::vector<double>>(block.num_rows);
+    return SoundEStep(prepared, block, workspace, stats) + temporary->back();
+  };
+  EXPECT_FALSE(EStepDoesNotAllocate(broken_, subject_.table, theta_));
+}
+
+TEST_F(LawsCanFail, NonFiniteRowsThatAreSkipped) {
+  const auto skipping = [this](const Data& data) {
+    Data clean = data;
+    for (double& value : clean.values) value = std::isfinite(value) ? value : 0;
+    return FitData(options_, clean, {});
+  };
+  EXPECT_FALSE(NonFiniteRowsAreRejected(skipping, data_));
+  const auto nameless = [](const Data&) {
+    return absl::StatusOr<FitResult>(absl::InvalidArgumentError("there is a NaN somewhere"));
+  };
+  EXPECT_FALSE(NonFiniteRowsAreRejected(nameless, data_));
+}
+
+TEST_F(LawsCanFail, AnAbsoluteRidgeIsNotEquivariant) {
+  // A fit whose variances are all raised by 1e-3 squared data units.
+  const auto ridged = [this](const Data& data) -> absl::StatusOr<FitResult> {
+    const Subject subject = MakeSubject(options_, data);
+    Broken broken(*subject.model);
+    broken.after_m_step = [&](auto, std::span<double> next) {
+      const auto covariances = Layout::View(next, *subject.model->parameters().Find("covariances"));
+      for (size_t i = 0; i < covariances.size(); ++i) {
+        if (i % 25 % 6 == 0) covariances[i] += 1e-3;
+      }
+    };
+    Pool pool(1);
+    Pool::Share share(pool);
+    RunOptions run;
+    run.share = &share;
+    FitOptions options;
+    options.restarts = 2;
+    return Fit(broken, subject.table, subject.summary, options, run);
+  };
+  EXPECT_FALSE(FitIsEquivariant(ridged, data_, std::vector(5, 0.05), std::vector(5, 0.0)));
+}
+
+}  // namespace
+}  // namespace emserve::testing

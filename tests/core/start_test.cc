@@ -1,0 +1,183 @@
+// Starts: what they choose, what they refuse, and that weights and samples are respected.
+#include "core/em/start.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/families.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/laws.h"
+#include "tests/core/test_data.h"
+
+namespace emserve::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Start parameters of one restart.
+absl::StatusOr<Theta> Draw(const Subject& subject, StartMethod method, uint64_t seed, int restart,
+                           int num_threads = 1) {
+  Pool pool(num_threads);
+  Pool::Share share(pool);
+  Expectation expectation(*subject.model, subject.table, share, {});
+  const Starts starts(*subject.model, subject.table, subject.summary, method, seed);
+  Theta theta(subject.model->parameters().size());
+  std::vector<Repair> repairs;
+  absl::Status status = starts.Draw(restart, expectation, theta, repairs);
+  if (!status.ok()) return status;
+  return theta;
+}
+
+ModelOptions Spherical(int num_components) {
+  return MixtureOptions{num_components, GaussianOptions{Covariance::kSpherical}};
+}
+
+TEST(Starts, FindSeparatedClustersAtOnce) {
+  // Ten clusters 100 apart on a line: random rows miss some, greedy k-means++ does not.
+  Random random(1, 0);
+  Data data{.num_columns = 1, .values = {}, .weights = {}};
+  for (int i = 0; i < 1000; ++i) data.values.push_back(100 * (i % 10) + random.Normal());
+  const Subject subject = MakeSubject(Spherical(10), data);
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const auto theta = Draw(subject, StartMethod::kKMeansPlusPlus, seed, 0);
+    ASSERT_TRUE(theta.ok()) << theta.status();
+    std::set<int> found;
+    for (int k = 0; k < 10; ++k)
+      found.insert(static_cast<int>(std::lround((*theta)[10 + k] / 100)));
+    EXPECT_EQ(found.size(), 10u);
+    for (int k = 0; k < 10; ++k) EXPECT_NEAR((*theta)[k], 0.1, 1e-12);
+  }
+}
+
+TEST(Starts, DoNotDependOnUnits) {
+  Data data = Faithful();
+  const Subject plain = MakeSubject(Spherical(4), data);
+  for (size_t i = 0; i < data.values.size(); i += 2) data.values[i] *= 1024;  // one column
+  const Subject scaled = MakeSubject(Spherical(4), data);
+  for (const StartMethod method : {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows}) {
+    const auto a = Draw(plain, method, 3, 0);
+    const auto b = Draw(scaled, method, 3, 0);
+    ASSERT_TRUE(a.ok() && b.ok());
+    for (int k = 0; k < 4; ++k) {
+      EXPECT_NEAR((*a)[k], (*b)[k], 1e-12) << "weights are shares of rows per seed";
+      EXPECT_NEAR((*a)[5 + 2 * k], (*b)[5 + 2 * k], 1e-9);
+    }
+  }
+}
+
+TEST(Starts, DifferByRestartAndSeedAndRepeat) {
+  const Subject subject = MakeSubject(Spherical(4), Iris());
+  for (const StartMethod method : {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows}) {
+    const auto first = Draw(subject, method, 1, 0);
+    EXPECT_EQ(*first, *Draw(subject, method, 1, 0));
+    EXPECT_NE(*first, *Draw(subject, method, 1, 3));
+    EXPECT_NE(*first, *Draw(subject, method, 2, 0));
+  }
+}
+
+TEST(Starts, KeepRowsWholeInEveryThirdRestartOnly) {
+  // Two far clusters: their hard start has their own variances, softened ones far larger ones.
+  Data data{.num_columns = 1, .values = {}, .weights = {}};
+  for (int i = 0; i < 50; ++i)
+    data.values.insert(data.values.end(), {0.1 * (i % 5), 1000.0 + i % 5});
+  const Subject subject = MakeSubject(Spherical(2), data);
+  for (int restart = 0; restart < 6; ++restart) {
+    const auto theta = Draw(subject, StartMethod::kKMeansPlusPlus, 1, restart);
+    EXPECT_EQ((*theta)[4] < 10, restart % 3 == 0) << restart;
+    EXPECT_NEAR((*theta)[0], 0.5, 1e-12);
+  }
+}
+
+TEST(Starts, IgnoreRowsWithoutWeight) {
+  // The outliers have no weight: no seed may be one of them.
+  Data data = Blobs(300, 2, 3, 5, 8);
+  data.weights.assign(300, 1.0);
+  for (int i = 0; i < 40; ++i) {
+    data.values[2 * i] = 1e6 * (i + 1);
+    data.weights[i] = 0;
+  }
+  const Subject subject = MakeSubject(Spherical(3), data);
+  for (const StartMethod method : {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows}) {
+    for (int restart = 0; restart < 9; ++restart) {
+      const auto theta = Draw(subject, method, 1, restart);
+      ASSERT_TRUE(theta.ok());
+      for (int k = 0; k < 3; ++k) {
+        EXPECT_GT((*theta)[k], 0);
+        EXPECT_LT((*theta)[3 + 2 * k], 100);
+      }
+    }
+  }
+}
+
+TEST(Starts, FollowTheWeightsOfRows) {
+  // Nearly all weight on two of three places: a two-component start puts its seeds there.
+  const Data data{.num_columns = 1,
+                  .values = {0, 50, 100, 0.5, 50.5, 100.5},
+                  .weights = {1e6, 1, 1e6, 1e6, 1, 1e6}};
+  const Subject subject = MakeSubject(Spherical(2), data);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto theta = Draw(subject, StartMethod::kKMeansPlusPlus, seed, 0);
+    ASSERT_TRUE(theta.ok());
+    EXPECT_NEAR(std::abs((*theta)[2] - (*theta)[3]), 100, 1e-3);
+  }
+}
+
+TEST(Starts, SampleLargeTablesAndStillAssignEveryRow) {
+  // More rows than the sample, some of them without weight.
+  Data data = Blobs(60000, 1, 3, 40, 5);
+  data.weights.assign(60000, 1.0);
+  for (int i = 0; i < 60000; i += 4) data.weights[i] = 0;
+  const Subject subject = MakeSubject(Spherical(3), data);
+  const auto theta = Draw(subject, StartMethod::kKMeansPlusPlus, 1, 0);
+  ASSERT_TRUE(theta.ok());
+  for (int k = 0; k < 3; ++k) EXPECT_NEAR((*theta)[k], 1 / 3.0, 1e-3);
+  EXPECT_EQ(*theta, *Draw(subject, StartMethod::kKMeansPlusPlus, 1, 0, 5)) << "with five threads";
+}
+
+TEST(Starts, CopeWithDuplicatedRows) {
+  // 100 rows in four places.
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 100; ++i) {
+    data.values.insert(data.values.end(), {static_cast<double>(i % 4), static_cast<double>(i % 2)});
+  }
+  for (const StartMethod method : {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows}) {
+    const Subject enough = MakeSubject(Spherical(4), data);
+    const auto theta = Draw(enough, method, 1, 0);
+    ASSERT_TRUE(theta.ok()) << theta.status();
+    for (int k = 0; k < 4; ++k) EXPECT_NEAR((*theta)[k], 0.25, 1e-12);
+
+    const Subject too_many = MakeSubject(Spherical(5), data);
+    const absl::Status status = Draw(too_many, method, 1, 0).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("got 5, must be at most 4"));
+  }
+}
+
+TEST(Starts, FitsWithDuplicatedRowsAreSound) {
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 100; ++i) {
+    data.values.insert(data.values.end(), {static_cast<double>(i % 4), static_cast<double>(i % 2)});
+  }
+  for (const Covariance covariance :
+       {Covariance::kFull, Covariance::kTied, Covariance::kDiagonal, Covariance::kTiedDiagonal,
+        Covariance::kSpherical, Covariance::kTiedSpherical}) {
+    const auto fit = FitData(MixtureOptions{4, GaussianOptions{covariance}}, data, {});
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    for (const double value : fit->theta) EXPECT_TRUE(std::isfinite(value));
+    if (fit->best.termination != Termination::kDegenerate) {
+      EXPECT_TRUE(fit->repairs.empty());
+    }
+  }
+}
+
+TEST(Starts, OneComponentPerRowIsDegenerateNotACrash) {
+  const Data data{.num_columns = 1, .values = {1, 2, 4, 8, 16}, .weights = {}};
+  const auto fit = FitData(Spherical(5), data, {});
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.termination, Termination::kDegenerate);
+}
+
+}  // namespace
+}  // namespace emserve::testing
