@@ -44,17 +44,17 @@ struct ConnectOptions {
   // Speak TLS. Without it everything travels in clear.
   bool tls = false;
   // PEM files: authorities to trust (default: the system's), own certificate chain and its key.
-  std::string tls_ca_file;
-  std::string tls_cert_file;
-  std::string tls_key_file;
+  std::string tls_ca_file = {};
+  std::string tls_cert_file = {};
+  std::string tls_key_file = {};
   // Name that the server's certificate must bear. Default: the host in `address`.
-  std::string tls_server_name;
+  std::string tls_server_name = {};
   // Time for the connection and a first answer.
   absl::Duration connect_timeout = absl::Seconds(10);
   // Time for each call that is a single question and answer. Streams have no limit: the connection
   // is probed while they are silent.
   absl::Duration call_timeout = absl::Minutes(2);
-  RetryPolicy retry;
+  RetryPolicy retry = {};
 };
 
 // How a long transfer runs.
@@ -63,16 +63,16 @@ struct TransferOptions {
   int64_t chunk_bytes = int64_t{1} << 20;
   // Called on the caller's thread with the bytes done and the bytes in all. After a broken
   // connection `done` can step back to what the server has kept.
-  std::function<void(int64_t done, int64_t total)> progress;
+  std::function<void(int64_t done, int64_t total)> progress = nullptr;
   // Ends the transfer with Cancelled.
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 // What a dataset is called, for Upload of a table.
 struct DatasetOptions {
   // Last part of the resource name. Default: chosen by the server.
-  std::string dataset_id;
-  std::string description;
+  std::string dataset_id = {};
+  std::string description = {};
 };
 
 // What to hear of a job. Callbacks run on the caller's thread, one at a time.
@@ -83,11 +83,11 @@ struct WatchOptions {
   // each one. False: leave them out.
   bool all_events = true;
   // Each snapshot of the job that arrives: at the beginning, after a broken connection, at the end.
-  std::function<void(const v1::Job&)> on_job;
+  std::function<void(const v1::Job&)> on_job = nullptr;
   // Each event, in order, none twice.
-  std::function<void(const v1::JobEvent&)> on_event;
+  std::function<void(const v1::JobEvent&)> on_event = nullptr;
   // Ends the watch with Cancelled. The job goes on.
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 // An array of a prediction, e.g. "posteriors" [rows, K].
@@ -107,12 +107,12 @@ struct Prediction {
 
 struct PredictOptions {
   // What to compute. Default: the server's, labels.
-  std::vector<v1::PredictionOutput> outputs;
+  std::vector<v1::PredictionOutput> outputs = {};
   // Rows per message of a stream, at least 1. Default (0): about 1 MiB, at most 16384.
   int64_t chunk_rows = 0;
   // Messages of a stream that may be on their way at once, at least 1.
   int window = 4;
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 // Rows drawn from a model.
@@ -139,7 +139,8 @@ class Client {
 
   // --- Datasets ---
 
-  // Uploads a table as float64 columns and returns it sealed (ACTIVE).
+  // Uploads a table as float64 columns and returns it sealed (ACTIVE). An upload that fails is
+  // deleted, unless the server cannot be reached: ResumeUpload can then go on later.
   absl::StatusOr<v1::Dataset> Upload(const Table& table, const DatasetOptions& dataset,
                                      const TransferOptions& options);
   // The same for any declaration and its packed cells: `content` is row-major, little-endian.

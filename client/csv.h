@@ -23,7 +23,7 @@ namespace emserve::client {
 
 struct CsvOptions {
   // Columns to read, by name, in this order. Default: all that hold numbers.
-  std::vector<std::string> columns;
+  std::vector<std::string> columns = {};
   // False: there is no header, and the columns are named c0, c1, ...
   bool header = true;
   char delimiter = ',';

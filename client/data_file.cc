@@ -55,8 +55,7 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
   DataFile file;
   file.has_names = !is_npy && options.header;
   const bool in_order = !file.has_names && options.unnamed_in_order;
-  const std::vector<std::string> columns =
-      in_order ? std::vector<std::string>() : options.columns;
+  const std::vector<std::string> columns = in_order ? std::vector<std::string>() : options.columns;
   if (is_npy) {
     absl::StatusOr<Table> table = ParseNpy(*bytes, source);
     if (table.ok()) table = Select(*std::move(table), columns, source);
@@ -73,9 +72,9 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
   }
   if (in_order) {
     if (file.table.columns.size() != options.columns.size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source, ": got ", file.table.columns.size(), " columns without names, must be ",
-                       options.columns.size(), ": ", absl::StrJoin(options.columns, ", ")));
+      return absl::InvalidArgumentError(absl::StrCat(
+          source, ": got ", file.table.columns.size(), " columns without names, must be ",
+          options.columns.size(), ": ", absl::StrJoin(options.columns, ", ")));
     }
     file.table.columns = options.columns;
   }

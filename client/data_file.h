@@ -13,11 +13,11 @@ namespace emserve::client {
 
 struct DataFileOptions {
   // Columns to read, by name, in this order. Default: all that hold numbers (client/csv.h).
-  std::vector<std::string> columns;
+  std::vector<std::string> columns = {};
   // False: a CSV file without header, whose columns are named c0, c1, ...
   bool header = true;
-  // True: a file without names (NPY, or no header) must have exactly as many columns as `columns` and
-  // gets these names in order, instead of being asked for c0, c1, ...
+  // True: a file without names (NPY, or no header) must have exactly as many columns as `columns`
+  // and gets these names in order, instead of being asked for c0, c1, ...
   bool unnamed_in_order = false;
 };
 

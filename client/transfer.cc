@@ -68,7 +68,13 @@ absl::StatusOr<v1::Dataset> Client::Upload(const v1::Dataset& declaration,
   auto created =
       stubs_->Call(stubs_->datasets, &v1::DatasetService::Stub::CreateDataset, request, true);
   if (!created.ok()) return created.status();
-  return FinishUpload(std::move(*created->mutable_dataset()), content, options);
+  const std::string name = created->dataset().name();
+  absl::StatusOr<v1::Dataset> uploaded =
+      FinishUpload(std::move(*created->mutable_dataset()), content, options);
+  if (uploaded.ok() || IsBrokenConnection(uploaded.status())) return uploaded;
+  // The status of the upload says more than that of the clean-up.
+  DeleteDataset(name).IgnoreError();
+  return uploaded;
 }
 
 absl::StatusOr<v1::Dataset> Client::ResumeUpload(const std::string& name, std::string_view content,

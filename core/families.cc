@@ -15,7 +15,7 @@ using std::string_view_literals::operator""sv;
 constexpr std::array kMixtureCapabilities = {"row_weights"sv, "restarts"sv,       "warm_start"sv,
                                              "time_budget"sv, "variance_floor"sv, "criteria"sv,
                                              "sampling"sv};
-constexpr std::array kMixtureOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv, "samples"sv};
+constexpr std::array kMixtureOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv};
 
 // The list. Order is that of EmissionOptions within MixtureOptions.
 constexpr std::array kFamilies = {

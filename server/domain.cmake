@@ -13,6 +13,7 @@ add_library(emserve_domain STATIC
   ${CMAKE_CURRENT_LIST_DIR}/errors.cc
   ${CMAKE_CURRENT_LIST_DIR}/executor.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/event_log.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_data.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_work.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/job.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/job_table.cc

@@ -10,8 +10,8 @@
 namespace emserve::emctl {
 
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailed = 1;       // the job failed or was cancelled, or the server refused
-inline constexpr int kExitUsage = 2;        // wrong usage or bad data
+inline constexpr int kExitFailed = 1;  // the job failed or was cancelled, or the server refused
+inline constexpr int kExitUsage = 2;   // wrong usage or bad data
 inline constexpr int kExitUnreachable = 3;  // no server
 
 // The exit status of a command that ended with `status`.

@@ -18,8 +18,8 @@ class Interrupts {
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
 
-  // While a Handler lives, the first signal calls its function, on a thread of its own. A signal that
-  // no handler awaits, and every further one, ends the program with status 130.
+  // While a Handler lives, the first signal calls its function, on a thread of its own. A signal
+  // that no handler awaits, and every further one, ends the program with status 130.
   class Handler {
    public:
     Handler(Interrupts& interrupts, std::function<void()> on_signal);

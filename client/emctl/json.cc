@@ -99,7 +99,8 @@ bool HasValue(const Message& message, const FieldDescriptor& field) {
 Json TensorToJson(const v1::Tensor& tensor) {
   const absl::StatusOr<std::vector<double>> values = DecodeTensor(tensor, "tensor");
   if (!values.ok()) return nullptr;
-  return Nested(*values, std::span(tensor.shape().data(), static_cast<size_t>(tensor.shape_size())));
+  return Nested(*values,
+                std::span(tensor.shape().data(), static_cast<size_t>(tensor.shape_size())));
 }
 
 Json ToJson(const Message& message) {

@@ -14,17 +14,18 @@ namespace emserve::emctl {
 // Members keep their order.
 using Json = nlohmann::ordered_json;
 
-// The message with its field names as they are in the protos, and its values as a person expects them:
-// integers as numbers, enum values as lower-case words, times as RFC 3339, durations in seconds,
-// tensors as nested arrays, parameters as an object of them, errors as {code, message}. Fields
-// without a value are left out. JSON has no NaN and infinity: they become null.
+// The message with its field names as they are in the protos, and its values as a person expects
+// them: integers as numbers, enum values as lower-case words, times as RFC 3339, durations in
+// seconds, tensors as nested arrays, parameters as an object of them, errors as {code, message}.
+// Fields without a value are left out. JSON has no NaN and infinity: they become null.
 Json ToJson(const google::protobuf::Message& message);
 
 // The elements of a tensor as nested arrays of its shape; null if it is not consistent.
 Json TensorToJson(const v1::Tensor& tensor);
 
-// The result of a fit, flat: log_likelihood, bic, aic, icl, degrees_of_freedom, termination, message,
-// iterations, restart, seed, model, job, parameters, optima, repairs, warnings and some more.
+// The result of a fit, flat: log_likelihood, bic, aic, icl, degrees_of_freedom, termination,
+// message, iterations, restart, seed, model, job, parameters, optima, repairs, warnings and some
+// more.
 Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);
 
 }  // namespace emserve::emctl

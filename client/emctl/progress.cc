@@ -67,12 +67,14 @@ void StatusLine::Print(std::string_view text) {
 
 std::string ProgressBar(std::string_view what, int64_t done, int64_t total, absl::Duration elapsed,
                         int width) {
-  const double share =
-      std::clamp(static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, total)), 0.0, 1.0);
+  const double share = std::clamp(
+      static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, total)), 0.0, 1.0);
   const double seconds = absl::ToDoubleSeconds(elapsed);
   const std::string speed =
-      seconds > 0 ? absl::StrCat("  ", FormatBytes(static_cast<int64_t>(static_cast<double>(done) / seconds)), "/s")
-                  : "";
+      seconds > 0
+          ? absl::StrCat(
+                "  ", FormatBytes(static_cast<int64_t>(static_cast<double>(done) / seconds)), "/s")
+          : "";
   const int filled = static_cast<int>(share * width);
   return absl::StrFormat("%s [%s%s] %3d%%  %s of %s%s", std::string(what), std::string(filled, '='),
                          std::string(width - filled, ' '), static_cast<int>(share * 100),
@@ -97,7 +99,8 @@ std::string IterationLines::Format(const v1::IterationEvent& event) {
     const double quotient = event.change() / last.change;
     const int64_t steps = event.iteration() - last.iteration;
     if (last.iteration > 0 && steps > 0 && quotient > 0 && std::isfinite(quotient)) {
-      absl::StrAppendFormat(&line, "  rate %.4f", std::pow(quotient, 1.0 / static_cast<double>(steps)));
+      absl::StrAppendFormat(&line, "  rate %.4f",
+                            std::pow(quotient, 1.0 / static_cast<double>(steps)));
     }
   }
   last.iteration = event.iteration();

@@ -1,5 +1,5 @@
-// What a person sees while something takes long: one line that is redrawn on a terminal, plain lines that
-// are thinned out elsewhere. All of it goes to the standard error.
+// What a person sees while something takes long: one line that is redrawn on a terminal, plain
+// lines that are thinned out elsewhere. All of it goes to the standard error.
 #ifndef EMSERVE_CLIENT_EMCTL_PROGRESS_H_
 #define EMSERVE_CLIENT_EMCTL_PROGRESS_H_
 
@@ -25,8 +25,8 @@ class StatusLine {
   StatusLine& operator=(const StatusLine&) = delete;
 
   bool is_terminal() const { return is_terminal_; }
-  // Replaces the redrawn line, cut to the width of the terminal; at most some 20 times a second unless
-  // `always`. Nothing where there is no terminal.
+  // Replaces the redrawn line, cut to the width of the terminal; at most some 20 times a second
+  // unless `always`. Nothing where there is no terminal.
   void Draw(std::string_view text, bool always = false);
   void Clear();
   // A line that stays.
@@ -46,8 +46,8 @@ std::string ProgressBar(std::string_view what, int64_t done, int64_t total, absl
 // Draws a bar on a terminal: for the progress callbacks of the client.
 std::function<void(int64_t done, int64_t total)> DrawBar(StatusLine& line, std::string what);
 
-// The iterations of a fit, as lines. Of each restart it remembers the last iteration, because the rate
-// at which EM converges is the quotient of changes that follow each other.
+// The iterations of a fit, as lines. Of each restart it remembers the last iteration, because the
+// rate at which EM converges is the quotient of changes that follow each other.
 class IterationLines {
  public:
   // The line of an iteration: restart, iteration, objective, change, rate.

@@ -31,7 +31,7 @@ absl::Status Session::Print(std::string_view text) {
       absl::StrCat("standard output: cannot be written: ", std::strerror(errno)));
 }
 
-absl::Status Session::Print(const Json& document) {
+absl::Status Session::PrintJson(const Json& document) {
   return Print(document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
@@ -54,6 +54,10 @@ absl::StatusOr<v1::Dataset> UploadTable(Session& session, const client::Table& t
   absl::StatusOr<v1::Dataset> uploaded = (*client)->Upload(table, dataset, transfer);
   session.line().Clear();
   if (!uploaded.ok()) return DataRefused(uploaded.status());
+  if (stop.token().stop_requested()) {  // on the last byte
+    (*client)->DeleteDataset(uploaded->name()).IgnoreError();
+    return absl::CancelledError("stopped on request");
+  }
   return uploaded;
 }
 

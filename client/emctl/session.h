@@ -1,4 +1,5 @@
-// What every command has: the options that all share, the connection, and the places for its output.
+// What every command has: the options that all share, the connection, and the places for its
+// output.
 #ifndef EMSERVE_CLIENT_EMCTL_SESSION_H_
 #define EMSERVE_CLIENT_EMCTL_SESSION_H_
 
@@ -38,7 +39,7 @@ class Session {
 
   absl::Status Print(std::string_view text);
   // The document, and in the end a line feed.
-  absl::Status Print(const Json& document);
+  absl::Status PrintJson(const Json& document);
   // A remark for a person.
   void Note(std::string_view text) { line_.Print(text); }
 
@@ -53,7 +54,8 @@ class Session {
 absl::StatusOr<client::DataFile> ReadData(Session& session, const std::string& path,
                                           const client::DataFileOptions& options);
 
-// Uploads a table with a progress bar called `what`. What cannot be finished is deleted again.
+// Uploads a table with a progress bar called `what`. Ctrl-C ends the upload and deletes the
+// dataset.
 absl::StatusOr<v1::Dataset> UploadTable(Session& session, const client::Table& table,
                                         const client::DatasetOptions& dataset,
                                         const std::string& what);

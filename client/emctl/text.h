@@ -31,7 +31,8 @@ class TextTable {
 // Columns a terminal needs for UTF-8 text.
 size_t DisplayWidth(std::string_view text);
 
-// The text with control characters replaced, so that a name from elsewhere cannot drive the terminal.
+// The text with control characters replaced, so that a name from elsewhere cannot drive the
+// terminal.
 std::string Printable(std::string_view text);
 
 // Six significant digits, as %g.

@@ -94,7 +94,8 @@ std::string CovarianceWord(v1::Covariance covariance) {
   for (const auto& [name, value] : kCovariances) {
     if (value == covariance) return name;
   }
-  return covariance == v1::COVARIANCE_UNSPECIFIED ? "full" : absl::StrCat(static_cast<int>(covariance));
+  return covariance == v1::COVARIANCE_UNSPECIFIED ? "full"
+                                                  : absl::StrCat(static_cast<int>(covariance));
 }
 
 std::optional<v1::StartMethod> ParseStartMethod(std::string_view word) {

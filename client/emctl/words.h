@@ -16,8 +16,8 @@
 
 namespace emserve::emctl {
 
-// `text` as a resource name: "geyser" becomes "models/geyser" in the collection "models"; a full name
-// stays as it is.
+// `text` as a resource name: "geyser" becomes "models/geyser" in the collection "models"; a full
+// name stays as it is.
 std::string ResourceName(std::string_view collection, std::string_view text);
 // The inverse, for requests that take the last part only.
 std::string ResourceId(std::string_view collection, std::string_view text);

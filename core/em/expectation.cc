@@ -117,9 +117,8 @@ absl::Status Expectation::ExplainNonFinite() {
   if (!status.ok()) return status;
   if (first.row == std::numeric_limits<int64_t>::max()) {
     return absl::FailedPreconditionError(
-        "log-likelihood: every row's log density is finite but their weighted sum is not; scale "
-        "the "
-        "row weights down");
+        "log-likelihood: every row's log density is finite but their weighted sum is not; "
+        "scale the row weights down");
   }
   std::string message =
       absl::StrCat("row ", first.row, ": got log density ", first.log_density, ", must be finite");

@@ -74,7 +74,7 @@ absl::StatusOr<FitResult> Fit(const Model& model, const Table& table, const Summ
   const absl::Time began = run.clock ? run.clock() : absl::InfinitePast();
   std::optional<Starts> starts;
   if (options.start != StartMethod::kGiven) {
-    starts.emplace(model, table, summary, options.start, options.seed);
+    starts.emplace(model, table, summary, options.start, options.seed, run.stop);
   }
   const Problem problem{model, table, summary, options, run, starts ? &*starts : nullptr, began};
 

@@ -33,13 +33,7 @@ void Outcomes::AddSkipped(int restart) {
 }
 
 absl::StatusOr<FitResult> Outcomes::Finish() {
-  if (best_ < 0) {
-    return absl::FailedPreconditionError(
-        outcomes_.size() == 1
-            ? outcomes_[0].status.message()
-            : absl::StrCat("all ", outcomes_.size(),
-                           " restarts failed; the first: ", outcomes_[0].status.message()));
-  }
+  if (best_ < 0) return WhyAllFailed();
   result_.best = outcomes_[best_];
   result_.objective = result_.best.objective;
   result_.log_likelihood = result_.objective - result_.log_prior;
@@ -47,6 +41,17 @@ absl::StatusOr<FitResult> Outcomes::Finish() {
   for (const RestartOutcome& outcome : outcomes_) result_.total_iterations += outcome.iterations;
   result_.restarts = std::move(outcomes_);
   return std::move(result_);
+}
+
+// One message if they agree: then it is the data or the options, not the start.
+absl::Status Outcomes::WhyAllFailed() const {
+  const absl::string_view first = outcomes_[0].status.message();
+  const bool agree =
+      std::all_of(outcomes_.begin(), outcomes_.end(),
+                  [&](const RestartOutcome& outcome) { return outcome.status.message() == first; });
+  if (agree) return absl::FailedPreconditionError(first);
+  return absl::FailedPreconditionError(
+      absl::StrCat("all ", outcomes_.size(), " restarts failed; the first: ", first));
 }
 
 // A strict order: degenerate ones last, then by objective, then by number.

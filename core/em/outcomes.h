@@ -26,6 +26,7 @@ class Outcomes {
   absl::StatusOr<FitResult> Finish();
 
  private:
+  absl::Status WhyAllFailed() const;
   bool Better(int a, int b) const;
   std::vector<Optimum> GroupOptima() const;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/em/scratch.h"
@@ -54,11 +55,12 @@ std::vector<int64_t> SampleRows(const Table& table, const Summary& summary, int6
 }  // namespace
 
 Starts::Starts(const Model& model, const Table& table, const Summary& summary, StartMethod method,
-               uint64_t seed)
+               uint64_t seed, std::stop_token stop)
     : model_(model),
       summary_(summary),
       method_(method),
       seed_(seed),
+      stop_(std::move(stop)),
       num_columns_(table.num_columns()),
       inverse_sd_(num_columns_),
       unit_(num_columns_, 1.0),
@@ -103,6 +105,7 @@ absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
   std::vector<double> centre(num_columns_);
 
   for (int k = 0; k < num_components; ++k) {
+    if (stop_.stop_requested()) return absl::CancelledError("stop was requested");
     double total = 0;
     for (int i = 0; i < sample_.num_rows; ++i) {
       if (nearest[i] > 0) total += sample_.weights[i] * (greedy && k > 0 ? nearest[i] : 1);

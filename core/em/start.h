@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,7 +35,7 @@ class Starts {
   // `seed` drives the sample and, with its number, each restart's draw. All arguments outlive it.
   // O(rows) if some rows have no weight, else O(sample x columns).
   Starts(const Model& model, const Table& table, const Summary& summary, StartMethod method,
-         uint64_t seed);
+         uint64_t seed, std::stop_token stop = {});
 
   // Writes the start parameters of `restart` to `theta` and what the maximisation repaired to
   // `repairs`. A pure function of the seed and `restart`. Uses `expectation` for one pass over the
@@ -52,6 +53,7 @@ class Starts {
   const Summary& summary_;
   const StartMethod method_;
   const uint64_t seed_;
+  const std::stop_token stop_;
   const int num_columns_;
   std::vector<double> inverse_sd_;  // [columns], 0 for a column without spread
   std::vector<double> unit_;        // [columns] of 1, the scale of the sample

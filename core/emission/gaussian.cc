@@ -15,6 +15,14 @@ namespace {
 // posteriors that small no longer say where it is.
 constexpr double kEmptyRows = 1e-10;
 
+// A row of which a component has less than this share of an average row changes no digit of the
+// component's sums (those of a component with fewer than kEmptyRows are not used). With clusters
+// apart that is most rows: when at most one in kSparse is left, they are gathered first. Gathering
+// costs a load per cell, so narrow tables do not gain.
+constexpr double kNegligibleRow = 1e-24;
+constexpr int kSparse = 4;
+constexpr int kSparseColumns = 8;
+
 // Standard deviations must be so that squares and their inverses are ordinary numbers.
 constexpr double kSmallestVariance = 1e-280;
 constexpr double kLargestVariance = 1e280;
@@ -32,8 +40,16 @@ class GaussianPrepared final : public Emission::Prepared {
 
 class GaussianWorkspace final : public Emission::Workspace {
  public:
-  explicit GaussianWorkspace(int64_t size) : scratch(size) {}
-  Scratch scratch;
+  GaussianWorkspace(int64_t scratch_per_row, int max_rows, int num_columns)
+      : scratch(scratch_per_row * PaddedRows(max_rows)),
+        gathered_stride(PaddedRows(max_rows / kSparse)),
+        gathered(static_cast<int64_t>(num_columns + 1) * gathered_stride),
+        rows(max_rows) {}
+
+  const Scratch scratch;
+  const int64_t gathered_stride;
+  const Scratch gathered;  // [D + 1 x stride] some rows of a block and their responsibilities
+  std::vector<int> rows;   // which
 };
 
 const Covariances::Prepared& Cast(const Emission::Prepared& prepared) {
@@ -45,8 +61,8 @@ class Gaussian final : public Emission {
   Gaussian(int num_components, const Summary& summary, std::unique_ptr<Covariances> covariances)
       : num_components_(num_components),
         num_columns_(static_cast<int>(summary.mean.size())),
-        empty_occupancy_(kEmptyRows * summary.total_weight /
-                         static_cast<double>(summary.num_weighted_rows)),
+        empty_occupancy_(kEmptyRows * MeanWeight(summary)),
+        negligible_(kNegligibleRow * MeanWeight(summary)),
         covariances_(std::move(covariances)) {
     parameters_.Add("means", {num_components_, num_columns_});
     covariances_->AddParameters(parameters_);
@@ -58,7 +74,9 @@ class Gaussian final : public Emission {
   const Layout& statistics() const override { return statistics_; }
   int num_components() const override { return num_components_; }
   int num_columns() const override { return num_columns_; }
-  int64_t scratch_per_row() const override { return covariances_->scratch_per_row(); }
+  int64_t scratch_per_row() const override {
+    return covariances_->scratch_per_row() + (num_columns_ + 1) / kSparse;
+  }
   int64_t degrees_of_freedom() const override {
     return num_means() + covariances_->degrees_of_freedom();
   }
@@ -70,7 +88,8 @@ class Gaussian final : public Emission {
   }
 
   std::unique_ptr<Workspace> NewWorkspace(int max_rows) const override {
-    return std::make_unique<GaussianWorkspace>(scratch_per_row() * PaddedRows(max_rows));
+    return std::make_unique<GaussianWorkspace>(covariances_->scratch_per_row(), max_rows,
+                                               num_columns_);
   }
 
   absl::Status Validate(std::span<const double> params) const override {
@@ -102,11 +121,19 @@ class Gaussian final : public Emission {
   void Accumulate(const Emission::Prepared& prepared, const Block& block,
                   std::span<const double> resp, Workspace& workspace,
                   std::span<double> stats) const override {
-    double* const scratch = static_cast<GaussianWorkspace&>(workspace).scratch.data();
+    auto& work = static_cast<GaussianWorkspace&>(workspace);
     for (int k = 0; k < num_components_; ++k) {
-      covariances_->Accumulate(Cast(prepared), k, block, resp.data() + Row(k, block), scratch,
-                               stats.data() + static_cast<int64_t>(k) * num_columns_,
-                               OfCovariances(stats));
+      const double* const of_component = resp.data() + Row(k, block);
+      double* const first = stats.data() + static_cast<int64_t>(k) * num_columns_;
+      if (num_columns_ < kSparseColumns ||
+          CountRelevant(of_component, block) > block.num_rows / kSparse) {
+        covariances_->Accumulate(Cast(prepared), k, block, of_component, work.scratch.data(), first,
+                                 OfCovariances(stats));
+      } else {
+        const Block gathered = Gather(of_component, block, work);
+        covariances_->Accumulate(Cast(prepared), k, gathered, gathered.weights, work.scratch.data(),
+                                 first, OfCovariances(stats));
+      }
     }
   }
 
@@ -149,7 +176,43 @@ class Gaussian final : public Emission {
   }
 
  private:
+  int CountRelevant(const double* responsibility, const Block& block) const {
+    int count = 0;
+    for (int i = 0; i < block.num_rows; ++i) count += responsibility[i] > negligible_;
+    return count;
+  }
+
+  // The relevant rows of `block`, of which there are at most num_rows / kSparse, with their
+  // responsibilities in the place of weights.
+  Block Gather(const double* responsibility, const Block& block, GaussianWorkspace& work) const {
+    int count = 0;
+    for (int i = 0; i < block.num_rows; ++i) {
+      work.rows[count] = i;
+      count += responsibility[i] > negligible_;
+    }
+    const int stride = PaddedRows(count);
+    const auto gather = [&](const double* from, double* to) {
+      for (int j = 0; j < count; ++j) to[j] = from[work.rows[j]];
+      std::fill(to + count, to + stride, 0.0);
+    };
+    double* const values = work.gathered.data();
+    double* const weights = values + static_cast<int64_t>(num_columns_) * stride;
+    for (int c = 0; c < num_columns_; ++c) {
+      gather(block.column(c), values + static_cast<int64_t>(c) * stride);
+    }
+    gather(responsibility, weights);
+    return {.first_row = block.first_row,
+            .num_rows = count,
+            .stride = stride,
+            .num_columns = num_columns_,
+            .values = values,
+            .weights = weights};
+  }
+
   int64_t num_means() const { return static_cast<int64_t>(num_components_) * num_columns_; }
+  static double MeanWeight(const Summary& summary) {
+    return summary.total_weight / static_cast<double>(summary.num_weighted_rows);
+  }
   static int64_t Row(int k, const Block& block) { return static_cast<int64_t>(k) * block.stride; }
   std::span<const double> Means(std::span<const double> params) const {
     return params.first(num_means());
@@ -164,6 +227,7 @@ class Gaussian final : public Emission {
   const int num_components_;
   const int num_columns_;
   const double empty_occupancy_;
+  const double negligible_;
   const std::unique_ptr<Covariances> covariances_;
   Layout parameters_;
   Layout statistics_;

@@ -17,7 +17,8 @@ namespace {
 
 const double kHalfLog2Pi = 0.5 * std::log(2 * std::numbers::pi);
 
-// Symmetry of a given matrix may be off by this much, relative: it may have been written as text.
+// Symmetry of a given matrix may be off by this much, relative to the variances: it may have been
+// written as text.
 constexpr double kSymmetryTolerance = 1e-8;
 
 class MatricesPrepared final : public Covariances::Prepared {
@@ -47,7 +48,7 @@ class Matrices final : public Covariances {
   int64_t degrees_of_freedom() const override {
     return static_cast<int64_t>(num_matrices_) * num_columns_ * (num_columns_ + 1) / 2;
   }
-  int64_t scratch_per_row() const override { return 2 * static_cast<int64_t>(num_columns_); }
+  int64_t scratch_per_row() const override { return static_cast<int64_t>(num_columns_) + 1; }
 
   void AddParameters(Layout& parameters) const override { parameters.Add("covariances", Shape()); }
   void AddStatistics(Layout& statistics) const override { statistics.Add("second", Shape()); }
@@ -55,23 +56,27 @@ class Matrices final : public Covariances {
   absl::Status Validate(std::span<const double> params) const override {
     std::vector<double> cholesky(square());
     for (int m = 0; m < num_matrices_; ++m) {
-      const double* const matrix = params.data() + m * square();
-      for (int a = 0; a < num_columns_; ++a) {
-        for (int b = 0; b < num_columns_; ++b) {
-          const double value = matrix[a * num_columns_ + b];
-          const double mirror = matrix[b * num_columns_ + a];
-          if (!std::isfinite(value)) {
-            return absl::InvalidArgumentError(
-                absl::StrCat(Name(m, a, b), ": got ", value, ", must be finite"));
-          }
-          if (!(std::abs(value - mirror) <=
-                kSymmetryTolerance * std::max(std::abs(value), std::abs(mirror)))) {
+      const std::span<const double> matrix = params.subspan(m * square(), square());
+      for (int64_t i = 0; i < square(); ++i) {
+        if (!std::isfinite(matrix[i])) {
+          return absl::InvalidArgumentError(
+              absl::StrCat(Name(m, i / num_columns_, i % num_columns_), ": got ", matrix[i],
+                           ", must be finite"));
+        }
+      }
+      for (int64_t a = 0; a < num_columns_; ++a) {
+        for (int64_t b = 0; b < a; ++b) {
+          const double below = matrix[a * num_columns_ + b];
+          const double above = matrix[b * num_columns_ + a];
+          const double size = std::sqrt(std::abs(matrix[a * (num_columns_ + 1)])) *
+                              std::sqrt(std::abs(matrix[b * (num_columns_ + 1)]));
+          if (!(std::abs(below - above) <= kSymmetryTolerance * size)) {
             return absl::InvalidArgumentError(absl::StrCat(
-                Name(m, a, b), ": got ", value, ", must equal ", Name(m, b, a), " = ", mirror));
+                Name(m, b, a), ": got ", above, ", must equal ", Name(m, a, b), " = ", below));
           }
         }
       }
-      if (!Cholesky(std::span(matrix, square()), num_columns_, cholesky)) {
+      if (!Cholesky(matrix, num_columns_, cholesky)) {
         return absl::InvalidArgumentError(
             absl::StrCat(Name(m), ": got a matrix that is not, must be positive definite"));
       }
@@ -192,7 +197,7 @@ class Matrices final : public Covariances {
   std::string Name(int m) const {
     return shared_ ? std::string("covariances") : absl::StrCat("covariances[", m, "]");
   }
-  std::string Name(int m, int a, int b) const {
+  std::string Name(int m, int64_t a, int64_t b) const {
     return shared_ ? absl::StrCat("covariances[", a, ", ", b, "]")
                    : absl::StrCat("covariances[", m, ", ", a, ", ", b, "]");
   }

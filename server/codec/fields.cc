@@ -88,7 +88,7 @@ std::string_view FieldPath(std::string_view message) {
 absl::Status Under(const std::string& path, const absl::Status& status) {
   const std::string message(status.message());
   if (status.ok() || FieldPath(message).empty()) return status;
-  return WithMessage(status, absl::StrCat(path, ".", message));
+  return Reworded(status, absl::StrCat(path, ".", message));
 }
 
 }  // namespace emserve::server

@@ -15,9 +15,8 @@ namespace {
 constexpr size_t kMaxNameBytes = 256;
 
 bool HasControlCharacter(const std::string& text) {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-  });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 absl::StatusOr<std::vector<std::string>> ColumnNames(const v1::InlineTable& table,
@@ -106,9 +105,9 @@ absl::Status CheckColumnNames(const std::vector<std::string>& names, const std::
 }
 
 absl::StatusOr<InlineTableData> DecodeInlineTable(const v1::InlineTable& table,
-                                             std::shared_ptr<const void> owner,
-                                             const InlineDefaults& defaults,
-                                             const std::string& path) {
+                                                  std::shared_ptr<const void> owner,
+                                                  const InlineDefaults& defaults,
+                                                  const std::string& path) {
   const bool packed = !table.data().empty();
   if (packed == (table.values_size() > 0)) {
     return absl::InvalidArgumentError(

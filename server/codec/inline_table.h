@@ -30,9 +30,9 @@ struct InlineDefaults {
 // of the cells, a name that is empty, too long or double, no row, too many bytes. O(columns),
 // O(cells) when copied.
 absl::StatusOr<InlineTableData> DecodeInlineTable(const v1::InlineTable& table,
-                                             std::shared_ptr<const void> owner,
-                                             const InlineDefaults& defaults,
-                                             const std::string& path);
+                                                  std::shared_ptr<const void> owner,
+                                                  const InlineDefaults& defaults,
+                                                  const std::string& path);
 
 // InvalidArgument unless `names` are unique, 1 to 256 bytes of UTF-8 without control characters.
 // `path` is the list's.

@@ -96,52 +96,51 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
 
 }  // namespace
 
-void EncodeReport(const FitResult& result, const Criteria& criteria, v1::FitReport& report) {
-  report.set_objective(result.objective);
-  report.set_log_likelihood(result.log_likelihood);
-  report.set_log_prior(result.log_prior);
-  report.set_termination(Encode(result.best.termination));
-  report.set_message(result.best.message);
-  report.set_iterations(result.best.iterations);
-  report.set_total_iterations(result.total_iterations);
-  report.set_restart(result.best.restart);
-  report.mutable_criteria()->set_degrees_of_freedom(criteria.degrees_of_freedom);
-  report.mutable_criteria()->set_num_observations(criteria.num_observations);
-  report.mutable_criteria()->set_aic(criteria.aic);
-  report.mutable_criteria()->set_bic(criteria.bic);
-  report.mutable_criteria()->set_icl(criteria.icl);
-  for (const Repair& repair : result.repairs) {
-    v1::Repair& out = *report.add_repairs();
-    out.set_reason(repair.reason);
-    out.set_component(repair.component);
-    out.set_amount(repair.amount);
+void EncodeReport(const FitReport& report, v1::FitReport& out) {
+  out.set_objective(report.objective);
+  out.set_log_likelihood(report.log_likelihood);
+  out.set_log_prior(report.log_prior);
+  out.set_termination(Encode(report.best.termination));
+  out.set_message(report.best.message);
+  out.set_iterations(report.best.iterations);
+  out.set_total_iterations(report.total_iterations);
+  out.set_restart(report.best.restart);
+  out.mutable_criteria()->set_degrees_of_freedom(report.criteria.degrees_of_freedom);
+  out.mutable_criteria()->set_num_observations(report.criteria.num_observations);
+  out.mutable_criteria()->set_aic(report.criteria.aic);
+  out.mutable_criteria()->set_bic(report.criteria.bic);
+  out.mutable_criteria()->set_icl(report.criteria.icl);
+  for (const Repair& repair : report.repairs) {
+    v1::Repair& entry = *out.add_repairs();
+    entry.set_reason(repair.reason);
+    entry.set_component(repair.component);
+    entry.set_amount(repair.amount);
   }
-  const size_t num_restarts = std::min<size_t>(result.restarts.size(), kMaxEntries);
+  const size_t num_restarts = std::min<size_t>(report.restarts.size(), kMaxEntries);
   for (size_t i = 0; i < num_restarts; ++i) {
-    const RestartOutcome& restart = result.restarts[i];
-    v1::RestartOutcome& out = *report.add_restarts();
-    out.set_restart(restart.restart);
-    out.set_iterations(restart.iterations);
-    out.set_failed(!restart.status.ok());
+    const RestartOutcome& restart = report.restarts[i];
+    v1::RestartOutcome& entry = *out.add_restarts();
+    entry.set_restart(restart.restart);
+    entry.set_iterations(restart.iterations);
+    entry.set_failed(!restart.status.ok());
     if (restart.status.ok()) {
-      out.set_termination(Encode(restart.termination));
-      out.set_message(restart.message);
-      out.set_objective(restart.objective);
+      entry.set_termination(Encode(restart.termination));
+      entry.set_message(restart.message);
+      entry.set_objective(restart.objective);
     } else {
-      out.set_message(std::string(restart.status.message()));
+      entry.set_message(std::string(restart.status.message()));
     }
   }
-  const size_t num_optima = std::min<size_t>(result.optima.size(), kMaxEntries);
+  const size_t num_optima = std::min<size_t>(report.optima.size(), kMaxEntries);
   for (size_t i = 0; i < num_optima; ++i) {
-    v1::Optimum& out = *report.add_optima();
-    out.set_objective(result.optima[i].objective);
-    out.set_count(result.optima[i].count);
-    out.set_first_restart(result.optima[i].first_restart);
+    v1::Optimum& entry = *out.add_optima();
+    entry.set_objective(report.optima[i].objective);
+    entry.set_count(report.optima[i].count);
+    entry.set_first_restart(report.optima[i].first_restart);
   }
 }
 
-absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, FitResult& result,
-                          Criteria& criteria) {
+absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, FitReport& result) {
   if (absl::Status status = CheckReport(report, path); !status.ok()) return status;
   result.objective = report.objective();
   result.log_likelihood = report.log_likelihood();
@@ -177,11 +176,11 @@ absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, 
   for (const v1::Optimum& optimum : report.optima()) {
     result.optima.push_back({optimum.objective(), optimum.count(), optimum.first_restart()});
   }
-  criteria.degrees_of_freedom = report.criteria().degrees_of_freedom();
-  criteria.num_observations = report.criteria().num_observations();
-  criteria.aic = report.criteria().aic();
-  criteria.bic = report.criteria().bic();
-  criteria.icl = report.criteria().icl();
+  result.criteria.degrees_of_freedom = report.criteria().degrees_of_freedom();
+  result.criteria.num_observations = report.criteria().num_observations();
+  result.criteria.aic = report.criteria().aic();
+  result.criteria.bic = report.criteria().bic();
+  result.criteria.icl = report.criteria().icl();
   return absl::OkStatus();
 }
 

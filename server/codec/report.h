@@ -5,20 +5,17 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/em/fit.h"
-#include "core/select/criteria.h"
 #include "emserve/v1/job.pb.h"
+#include "server/registry/model_version.h"
 
 namespace emserve::server {
 
-// The report of a fit; `result.theta` is not part of it. At most 1000 restarts and 1000 optima.
-void EncodeReport(const FitResult& result, const Criteria& criteria, v1::FitReport& report);
+void EncodeReport(const FitReport& report, v1::FitReport& out);
 
-// The inverse; `result.theta` is left alone. InvalidArgument under `path` for an unknown
+// The inverse. InvalidArgument under `path` for an unknown
 // termination, a negative count, a figure that is not finite, or more restarts, optima or repairs
 // than a report has.
-absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, FitResult& result,
-                          Criteria& criteria);
+absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, FitReport& out);
 
 }  // namespace emserve::server
 

@@ -24,7 +24,7 @@ enum class ColumnKind {
 struct ColumnSchema {
   std::string name;  // unique in its table, 1 to 256 bytes, no control characters
   ColumnKind kind = ColumnKind::kReal;
-  std::vector<std::string> levels;  // categorical only: value v means levels[v]
+  std::vector<std::string> levels = {};  // categorical only: value v means levels[v]
 
   bool operator==(const ColumnSchema&) const = default;
 };

@@ -36,7 +36,7 @@ struct DatasetStoreOptions {
   int64_t max_datasets = 10000;
   // An upload that no byte was added to for this long is forgotten.
   absl::Duration upload_timeout = absl::InfiniteDuration();
-  Clock clock;  // required
+  Clock clock = nullptr;  // required
 };
 
 struct NewDataset {

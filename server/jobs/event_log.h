@@ -26,10 +26,10 @@ const char* JobStateName(JobState state);
 
 struct IterationEvent {
   int restart = 0;
-  int64_t iteration = 0;         // 0 is the start
-  double objective = 0;          // nats
-  std::optional<double> change;  // none at iteration 0
-  double seconds = 0;            // since the job began to run
+  int64_t iteration = 0;                        // 0 is the start
+  double objective = 0;                         // nats
+  std::optional<double> change = std::nullopt;  // none at iteration 0
+  double seconds = 0;                           // since the job began to run
 };
 
 struct StateChangeEvent {

@@ -2,36 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <unordered_set>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/data/summary.h"
 #include "core/select/criteria.h"
-#include "server/digest.h"
 #include "server/errors.h"
-#include "server/jobs/table_columns.h"
 #include "server/names.h"
 
 namespace emserve::server {
 namespace {
-
-// What is fitted: a table, the columns' schemas, and the dataset that keeps the cells, if any.
-struct FitData {
-  std::optional<Table> table;
-  std::vector<ColumnSchema> columns;              // modelled, in order
-  std::shared_ptr<const DatasetContent> content;  // null: inline
-  std::vector<int> column_indices;                // of `columns` in the content
-  std::optional<int> weight_column;               // likewise
-  std::optional<Summary> summary;                 // exact, of inline tables
-  int64_t inline_bytes = 0;
-  std::string sha256;
-};
-
-int64_t SizeOf(const Cells& cells) {
-  return ElementSize(cells.type) * cells.num_columns * cells.num_rows;
-}
 
 // The head "<field path>" of a message "<field path>: ..."; empty if there is none.
 std::string_view PathOf(std::string_view message) {
@@ -96,145 +77,6 @@ absl::Status CheckOptions(const FitRequest& request) {
   return absl::OkStatus();
 }
 
-// Finds the cells and the modelled columns.
-absl::StatusOr<FitData> FindData(FitRequest& request, DatasetStore& datasets) {
-  FitData data;
-  Cells cells;
-  std::vector<ColumnSchema> schemas;
-  if (request.inline_data.has_value() == !request.dataset.empty()) {
-    return InvalidArgument("dataset", request.inline_data.has_value()
-                                          ? "got a dataset and inline data, must be one of them"
-                                          : "got neither a dataset nor inline data, must be one");
-  }
-  if (request.inline_data.has_value()) {
-    cells = std::move(request.inline_data->cells);
-    for (std::string& name : request.inline_data->columns) {
-      schemas.push_back({.name = std::move(name), .levels = {}});
-    }
-    request.inline_data.reset();
-    data.inline_bytes = SizeOf(cells);
-    data.sha256 = Sha256Hex(
-        {reinterpret_cast<const char*>(cells.bytes), static_cast<size_t>(data.inline_bytes)});
-  } else {
-    const absl::StatusOr<std::string> id = ParseDatasetName("dataset", request.dataset);
-    if (!id.ok()) return id.status();
-    absl::StatusOr<std::shared_ptr<const DatasetContent>> content = datasets.Content(*id);
-    if (!content.ok()) return content.status();
-    data.content = *std::move(content);
-    cells = data.content->cells;
-    schemas = data.content->schema->columns;
-    data.sha256 = data.content->sha256;
-  }
-
-  std::vector<std::string> names;
-  for (const ColumnSchema& schema : schemas) names.push_back(schema.name);
-  const ColumnIndex index(std::move(names));
-  if (!request.weight_column.empty()) {
-    const absl::StatusOr<int> weight = index.Find("weight_column", request.weight_column);
-    if (!weight.ok()) return weight.status();
-    data.weight_column = *weight;
-  }
-  if (request.columns.empty()) {
-    for (int c = 0; c < cells.num_columns; ++c) {
-      if (c != data.weight_column) data.column_indices.push_back(c);
-    }
-  }
-  std::unordered_set<std::string_view> seen;
-  for (size_t i = 0; i < request.columns.size(); ++i) {
-    const std::string& name = request.columns[i];
-    const std::string path = absl::StrCat("columns[", i, "]");
-    const absl::StatusOr<int> column = index.Find(path, name);
-    if (!column.ok()) return column.status();
-    if (column.value() == data.weight_column) {
-      return InvalidArgument(path, absl::StrCat("got \"", name, "\", must not be weight_column"));
-    }
-    if (!seen.insert(name).second) {
-      return InvalidArgument(path,
-                             absl::StrCat("got \"", name, "\" a second time, must be unique"));
-    }
-    data.column_indices.push_back(*column);
-  }
-  if (data.column_indices.empty()) {
-    return InvalidArgument("columns", "got none besides weight_column, must be at least 1");
-  }
-  Table::Options options;
-  options.columns = data.column_indices;
-  options.weight_column = data.weight_column;
-  for (const int c : data.column_indices) {
-    const ColumnSchema& schema = schemas[static_cast<size_t>(c)];
-    if (schema.kind == ColumnKind::kCategorical) {
-      return InvalidArgument(
-          absl::StrCat("columns[", schema.name, "]"),
-          "got a categorical column, must be real or a count; name the columns to model");
-    }
-    options.names.push_back(schema.name);
-    data.columns.push_back(schema);
-  }
-  absl::StatusOr<Table> table = Table::Create(std::move(cells), std::move(options));
-  if (!table.ok()) return WithPrefix(table.status(), "data.");
-  data.table = *std::move(table);
-  return data;
-}
-
-// The weights of a sealed dataset, by the figures of their column; rows are looked at only to name
-// the first bad one.
-absl::Status CheckWeights(const FitData& data) {
-  const auto column = static_cast<size_t>(*data.weight_column);
-  const ColumnSummary& summary = data.content->summaries[column];
-  if (absl::Status status = CheckFinite(*data.content, *data.weight_column); !status.ok()) {
-    return status;
-  }
-  if (summary.minimum < 0) {
-    int64_t row = 0;
-    while (!(data.table->weight(row) < 0)) ++row;
-    return InvalidArgument("weight_column", absl::StrCat("got ", data.table->weight(row),
-                                                         " in row ", row, ", must be 0 or more"));
-  }
-  if (!(summary.maximum > 0)) {
-    return InvalidArgument("weight_column", "got 0 in every row, must be positive in at least one");
-  }
-  return absl::OkStatus();
-}
-
-// What the figures of a sealed dataset's columns say about the fit's own summary. Without weights
-// they are its figures. With weights only bounds are known, and chosen so that what the bounds
-// refuse the exact figures refuse too: every row may count, and no variance exceeds (range / 2)^2
-// (Popoviciu 1935).
-Summary SummaryOfColumns(const FitData& data) {
-  constexpr double kHuge = 1e280;
-  Summary summary;
-  summary.num_rows = data.table->num_rows();
-  summary.num_weighted_rows = summary.num_rows;
-  summary.total_weight = static_cast<double>(summary.num_rows);
-  for (const int c : data.column_indices) {
-    const ColumnSummary& column = data.content->summaries[static_cast<size_t>(c)];
-    const double half_range = column.maximum / 2 - column.minimum / 2;
-    summary.mean.push_back(column.mean);
-    summary.variance.push_back(data.weight_column.has_value()
-                                   ? std::min(half_range * half_range, kHuge)
-                                   : column.variance);
-    summary.minimum.push_back(column.minimum);
-    summary.maximum.push_back(column.maximum);
-  }
-  return summary;
-}
-
-absl::StatusOr<Summary> JudgeData(FitData& data, Pool& pool) {
-  if (data.content == nullptr) {
-    Pool::Share share(pool);
-    absl::StatusOr<Summary> summary = Summarize(*data.table, share, std::stop_token());
-    if (summary.ok()) data.summary = *summary;
-    return summary;
-  }
-  for (const int c : data.column_indices) {
-    if (absl::Status status = CheckFinite(*data.content, c); !status.ok()) return status;
-  }
-  if (data.weight_column.has_value()) {
-    if (absl::Status status = CheckWeights(data); !status.ok()) return status;
-  }
-  return SummaryOfColumns(data);
-}
-
 // Parameters of a stored version as a start for `model`.
 absl::StatusOr<std::vector<double>> ParametersOf(const ModelVersion& version, const Model& model,
                                                  const FitRequest& request, const FitData& data) {
@@ -249,12 +91,19 @@ absl::StatusOr<std::vector<double>> ParametersOf(const ModelVersion& version, co
                                                        "a model of other columns, must be one "
                                                        "of the same columns in the same order"));
   }
+  // Shapes alone do not tell structures apart: as many components as columns, and variances per
+  // component look like variances per column.
+  const auto structure = [](const ModelOptions& options) {
+    return std::visit([](const GaussianOptions& emission) { return emission.covariance; },
+                      std::get<MixtureOptions>(options).emission);
+  };
   const auto same = [](const ArraySpec& a, const ArraySpec& b) {
     return a.name == b.name && a.shape == b.shape;
   };
   const std::vector<ArraySpec>& theirs = version.predictor->model().parameters().arrays();
   const std::vector<ArraySpec>& ours = model.parameters().arrays();
-  if (!std::equal(theirs.begin(), theirs.end(), ours.begin(), ours.end(), same)) {
+  if (structure(version.options) != structure(request.model) ||
+      !std::equal(theirs.begin(), theirs.end(), ours.begin(), ours.end(), same)) {
     return InvalidArgument("start.model",
                            absl::StrCat(got,
                                         "a model with other parameters, must have the same "
@@ -320,6 +169,25 @@ class ReportToJob final : public Observer {
   JobContext& context_;
 };
 
+// Restarts warn as they go, and of many restarts not every warning is kept. What was repaired in
+// the result is therefore said once more, in one warning of its own reason.
+void WarnOfRepairs(const FitResult& fit, JobContext& context) {
+  if (fit.repairs.empty()) return;
+  std::map<std::string_view, const Repair*> largest;  // by reason
+  for (const Repair& repair : fit.repairs) {
+    const Repair*& known = largest[repair.reason];
+    if (known == nullptr || repair.amount > known->amount) known = &repair;
+  }
+  std::string message = "the returned parameters are repaired ones:";
+  for (const auto& [reason, repair] : largest) {
+    absl::StrAppend(&message, " ", repair->reason, " (amount ", repair->amount, ", ",
+                    repair->component < 0 ? std::string("all components")
+                                          : absl::StrCat("component ", repair->component),
+                    ")");
+  }
+  context.ReportWarning({"RESULT_REPAIRED", std::move(message), fit.best.restart});
+}
+
 template <typename T>
 std::vector<T> FirstOf(std::vector<T> all) {
   if (all.size() > FitReport::kMaxReported) all.resize(FitReport::kMaxReported);
@@ -362,6 +230,7 @@ class FitWork final : public Work {
         ComputeCriteria(**model, table, fit->theta, fit->log_likelihood, summary->total_weight,
                         context.share(), context.stop());
     if (!criteria.ok()) return criteria.status();
+    WarnOfRepairs(*fit, context);
     absl::StatusOr<ResolvedVersion> version = Keep(*std::move(fit), *criteria, *summary);
     if (!version.ok()) return version.status();
     return FitJobResult{version->version->name(), version->version->report};
@@ -414,7 +283,7 @@ absl::StatusOr<std::unique_ptr<Work>> MakeFitWork(FitRequest request,
   if (request.model_id.empty()) request.model_id = job_id;
   if (absl::Status status = CheckId("model_id", request.model_id); !status.ok()) return status;
   if (absl::Status status = CheckOptions(request); !status.ok()) return status;
-  absl::StatusOr<FitData> data = FindData(request, *environment.datasets);
+  absl::StatusOr<FitData> data = FindData(std::move(request.source), *environment.datasets);
   if (!data.ok()) return data.status();
   const absl::StatusOr<Summary> summary = JudgeData(*data, *environment.pool);
   if (!summary.ok()) return summary.status();

@@ -17,16 +17,11 @@
 #include "core/families.h"
 #include "core/runtime/pool.h"
 #include "server/datasets/dataset_store.h"
+#include "server/jobs/fit_data.h"
 #include "server/jobs/job.h"
 #include "server/registry/model_registry.h"
 
 namespace emserve::server {
-
-// A table that came with the request.
-struct InlineTableData {
-  Cells cells;
-  std::vector<std::string> columns;  // one unique name per column
-};
 
 // A fit as the domain sees it. Paths in errors are those of a FitSpec; those that begin with "data"
 // ("data[3]", "data.weights[3]") are rows of the table, wherever it came from.
@@ -36,10 +31,7 @@ struct FitRequest {
   // specification's `model` ("mixture.emission.gaussian.ridge"), empty for what is no field of it.
   std::function<std::string(std::string_view field)> model_field;
 
-  std::string dataset;                         // "datasets/{dataset}"; empty: inline_data
-  std::optional<InlineTableData> inline_data;  // exactly one of the two
-  std::vector<std::string> columns;            // to model, in order; empty: all but weight_column
-  std::string weight_column;                   // empty: all rows weigh 1
+  FitSource source;  // taken
 
   // How to fit. With start kGiven the parameters come from exactly one of the next two, and `given`
   // is filled in here.
@@ -64,8 +56,7 @@ struct FitEnvironment {
 inline constexpr int kMaxRestarts = 100000;
 
 // Checks everything that can be known before running and makes the work. Sealed datasets are judged
-// by the figures of their columns, inline tables by one pass over them. `request.inline_data` is
-// taken.
+// by the figures of their columns, inline tables by one pass over them.
 //
 // INVALID_ARGUMENT: a malformed field ("columns[2]: ..."), a cell that is NaN or infinite in a
 // modelled column or the weights ("columns[x]: got nan in row 7, ..."), negative weights, a start

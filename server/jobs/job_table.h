@@ -38,7 +38,7 @@ struct JobTableOptions {
   int64_t max_working_bytes = int64_t{4} << 30;
   int64_t max_events_per_job = 10000;
   absl::Duration retry_delay = absl::Seconds(1);  // told to clients when the queue is full
-  Clock clock;                                    // required
+  Clock clock = nullptr;                          // required
 };
 
 struct NewJob {
@@ -56,7 +56,7 @@ struct NewJob {
 // Thread-safe.
 class JobTable {
  public:
-  // `pool` and `hub` outlive the table.
+  // `pool` and `hub` outlive the table; the hub has the same clock.
   JobTable(JobTableOptions options, Pool& pool, WatchHub& hub);
   // Drains without grace. No Create may run any more.
   ~JobTable();
@@ -88,6 +88,10 @@ class JobTable {
   // StartDraining, then waits until every job has ended; jobs that still run `grace` from now are
   // cancelled. Blocks.
   void Drain(absl::Duration grace);
+
+  // Ends jobs that are overdue at `now` and returns when the next one will be. The hub does this by
+  // itself.
+  absl::Time EnforceDeadlines(absl::Time now);
 
   int num_pending() const;
   int num_running() const;
@@ -121,7 +125,6 @@ class JobTable {
   // The first queued job whose working memory fits, or null.
   std::shared_ptr<Entry> TakeLocked();
   void StopAll(bool pending_only);
-  absl::Time EnforceDeadlines(absl::Time now);
 
   const JobTableOptions options_;
   Pool& pool_;

@@ -14,16 +14,16 @@ DatasetSchema OutputSchema(PredictionOutputs outputs, int num_components, int64_
   DatasetSchema schema;
   schema.num_rows = num_rows;
   if (outputs.labels) {
-    ColumnSchema label{.name = "label", .kind = ColumnKind::kCategorical, .levels = {}};
+    ColumnSchema label{.name = "label", .kind = ColumnKind::kCategorical};
     for (int k = 0; k < num_components; ++k) label.levels.push_back(absl::StrCat(k));
     schema.columns.push_back(std::move(label));
   }
   if (outputs.posteriors) {
     for (int k = 0; k < num_components; ++k) {
-      schema.columns.push_back({.name = absl::StrCat("posterior_", k), .levels = {}});
+      schema.columns.push_back({.name = absl::StrCat("posterior_", k)});
     }
   }
-  if (outputs.log_densities) schema.columns.push_back({.name = "log_density", .levels = {}});
+  if (outputs.log_densities) schema.columns.push_back({.name = "log_density"});
   return schema;
 }
 
@@ -110,9 +110,15 @@ absl::StatusOr<std::unique_ptr<Work>> MakePredictWork(const PredictRequest& requ
   absl::StatusOr<Table> table = SelectColumns("dataset", (*content)->cells, names, version);
   if (!table.ok()) return table.status();
   const ColumnIndex index(std::move(names));
-  for (const std::string& name : table->names()) {
-    const absl::StatusOr<int> column = index.Find("dataset", name);
+  for (const ColumnSchema& modelled : version.columns) {
+    const absl::StatusOr<int> column = index.Find("dataset", modelled.name);
     if (!column.ok()) return column.status();
+    const ColumnSchema& given = (*content)->schema->columns[static_cast<size_t>(*column)];
+    if (given.kind == ColumnKind::kCategorical && given.kind != modelled.kind) {
+      return InvalidArgument(
+          absl::StrCat("columns[", given.name, "]"),
+          absl::StrCat("got a categorical column, must be numbers as in ", version.name()));
+    }
     if (absl::Status status = CheckFinite(**content, *column); !status.ok()) return status;
   }
 

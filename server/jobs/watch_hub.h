@@ -41,7 +41,7 @@ struct WatchHubOptions {
   // After a round of signals the next waits this long, so that a fit with a thousand iterations per
   // millisecond costs its watchers nothing.
   absl::Duration round_interval = absl::Milliseconds(20);
-  Clock clock;  // required
+  Clock clock = nullptr;  // required
   // False: no thread is started, RunOnce is called by hand. For tests.
   bool start_thread = true;
 };

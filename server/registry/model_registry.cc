@@ -13,7 +13,7 @@ namespace emserve::server {
 namespace {
 
 constexpr char kListName[] = "models";
-constexpr int64_t kMaxAuditEntries = 1000;
+constexpr size_t kMaxAuditEntries = 1000;
 constexpr size_t kMaxAliases = 1000;
 constexpr size_t kMaxTags = 64;
 constexpr size_t kMaxTagKeyBytes = 63;
@@ -43,8 +43,11 @@ int64_t Footprint(const ModelVersion& version) {
     }
   }
   for (const RestartOutcome& outcome : version.report->restarts) {
-    bytes += static_cast<int64_t>(sizeof(RestartOutcome) + outcome.message.size());
+    bytes += static_cast<int64_t>(sizeof(RestartOutcome) + outcome.message.size() +
+                                  outcome.status.message().size());
   }
+  bytes += static_cast<int64_t>(version.report->optima.size() * sizeof(Optimum) +
+                                version.report->repairs.size() * sizeof(Repair));
   return bytes;
 }
 
@@ -61,13 +64,18 @@ std::shared_ptr<const ModelLine> FindLine(const Lines& lines, std::string_view i
   return found != lines.end() && (*found)->id == id ? *found : nullptr;
 }
 
+// Their number is checked first, since every one is looked for among those to remove.
 absl::Status CheckTags(const Tags& set, const std::vector<std::string>& remove) {
+  if (set.size() > kMaxTags) {
+    return InvalidArgument("set",
+                           absl::StrCat("got ", set.size(), " tags, must be at most ", kMaxTags));
+  }
   for (const auto& [key, value] : set) {
-    const std::string path = absl::StrCat("set[", key, "]");
     if (key.empty() || key.size() > kMaxTagKeyBytes) {
-      return InvalidArgument(path, absl::StrCat("got a key of ", key.size(),
-                                                " bytes, must be 1 to ", kMaxTagKeyBytes));
+      return InvalidArgument("set", absl::StrCat("got a key of ", key.size(),
+                                                 " bytes, must be 1 to ", kMaxTagKeyBytes));
     }
+    const std::string path = absl::StrCat("set[", key, "]");
     if (value.size() > kMaxTagValueBytes) {
       return InvalidArgument(path, absl::StrCat("got a value of ", value.size(),
                                                 " bytes, must be at most ", kMaxTagValueBytes));
@@ -244,8 +252,7 @@ void ModelRegistry::Retire(const ModelLine& line) {
 void ModelRegistry::Audit(ModelLine& line, std::string action, std::string subject,
                           std::string old_value, std::string new_value) const {
   line.update_time = options_.clock();
-  if (static_cast<int64_t>(line.audit.size()) == kMaxAuditEntries)
-    line.audit.erase(line.audit.begin());
+  if (line.audit.size() == kMaxAuditEntries) line.audit.erase(line.audit.begin());
   line.audit.push_back(std::make_shared<const AuditEntry>(
       AuditEntry{line.update_time, std::move(action), std::move(subject), std::move(old_value),
                  std::move(new_value)}));

@@ -26,7 +26,7 @@ struct ModelRegistryOptions {
   int64_t max_versions_per_model = 1000;
   // Of all versions together: parameters, what is prepared from them, reports and specifications.
   int64_t max_bytes = int64_t{1} << 30;
-  Clock clock;  // required
+  Clock clock = nullptr;  // required
 };
 
 // A version with the line it was found in, both of the same moment.

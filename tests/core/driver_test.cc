@@ -332,13 +332,23 @@ TEST_F(Driver, FailedRestartDoesNotFailTheFit) {
 }
 
 TEST_F(Driver, AllRestartsFailedIsAFailedPreconditionWithTheFirstReason) {
-  toy_.repair = [](double, auto&) { return absl::FailedPreconditionError("position: collapsed"); };
+  int calls = 0;
+  toy_.repair = [&](double, auto&) {
+    return absl::FailedPreconditionError(++calls == 1 ? "position: collapsed" : "position: lost");
+  };
   options_.start = StartMethod::kRandomRows;
   options_.restarts = 3;
   const absl::Status status = Run().status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("all 3 restarts failed"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("position: collapsed"));
+}
+
+TEST_F(Driver, AllRestartsFailedForOneReasonIsThatReason) {
+  toy_.repair = [](double, auto&) { return absl::FailedPreconditionError("position: collapsed"); };
+  options_.start = StartMethod::kRandomRows;
+  options_.restarts = 3;
+  EXPECT_EQ(Run().status(), absl::FailedPreconditionError("position: collapsed"));
 }
 
 TEST_F(Driver, DegenerateRestartLosesAgainstAnyOther) {

@@ -174,6 +174,59 @@ TEST(GaussianPrecision, ClustersFarApartKeepTheirOwnVariances) {
   for (int j = 0; j < 4; ++j) EXPECT_NEAR(covariances[k * 4 + j], expected.covariance[j], 1e-8);
 }
 
+// Clusters so far apart that most responsibilities vanish, though not all that are small: the sums
+// are those over all rows.
+TEST(GaussianAccumulate, LeavesNothingOutThatCounts) {
+  for (const int num_columns : {8, 11}) {
+    Data data = Blobs(517, num_columns, 7, 2.5, 3);
+    for (int64_t i = 0; i < 517; ++i) data.weights.push_back(0.5 + static_cast<double>(i % 3));
+    for (const Covariance covariance :
+         {Covariance::kFull, Covariance::kTied, Covariance::kDiagonal}) {
+      const Subject subject = MakeSubject(Options(7, covariance), data);
+      FitOptions options;
+      options.restarts = 1;
+      options.max_iterations = 3;
+      const Theta theta = FitData(Options(7, covariance), data, options)->theta;
+      const auto prepared = subject.model->NewPrepared();
+      const auto workspace = subject.model->NewWorkspace(517);
+      ASSERT_TRUE(subject.model->Prepare(theta, *prepared).ok());
+      BlockBuffer buffer(517, num_columns);
+      const Block block = subject.table.Read(0, 517, buffer);
+      std::vector<double> statistics(subject.model->statistics().size());
+      subject.model->EStep(*prepared, block, *workspace, statistics);
+      std::vector<double> posterior(static_cast<size_t>(7 * block.stride));
+      subject.model->Infer(*prepared, block, *workspace, {.posterior = posterior.data()});
+
+      const auto means = Array(*subject.model, theta, "means");
+      const auto first = Layout::View(std::span<const double>(statistics),
+                                      *subject.model->statistics().Find("first"));
+      const auto second = Layout::View(std::span<const double>(statistics),
+                                       *subject.model->statistics().Find("second"));
+      double pooled = 0;
+      for (int k = 0; k < 7; ++k) {
+        double sum = 0;
+        double square = 0;
+        for (int i = 0; i < 517; ++i) {
+          const double r = posterior[k * block.stride + i] * block.weights[i];
+          const double deviation = block.column(3)[i] - means[k * num_columns + 3];
+          sum += r * deviation;
+          square += r * deviation * deviation;
+        }
+        pooled += square;
+        EXPECT_NEAR(first[k * num_columns + 3], sum, 1e-9);
+        if (covariance == Covariance::kDiagonal) {
+          EXPECT_NEAR(second[k * num_columns + 3], square, 1e-12 * square);
+        } else if (covariance == Covariance::kFull) {
+          EXPECT_NEAR(second[(k * num_columns + 3) * num_columns + 3], square, 1e-12 * square);
+        }
+      }
+      if (covariance == Covariance::kTied) {
+        EXPECT_NEAR(second[3 * num_columns + 3], pooled, 1e-12 * pooled);
+      }
+    }
+  }
+}
+
 // The constrained maximum of one component: the sample covariance with eigenvalues raised.
 TEST(GaussianFloor, ActsOnScaledEigenvaluesAndIsReported) {
   // Second column = first but for 1e-3 of noise: one eigenvalue of the correlation is about 5e-7.
@@ -210,9 +263,9 @@ TEST(GaussianFloor, ActsOnScaledEigenvaluesAndIsReported) {
 }
 
 TEST(GaussianFloor, ActsElementwiseOnVariances) {
-  // Two far clusters; in the first the values of the first column are all equal.
+  // Two far clusters; in the first the values of the second column are all equal.
   const Data data{.num_columns = 2,
-                  .values = {0, 0, 0, 1, 0, 2, 0, 3, 1000, 0, 1001, 1, 1002, 2, 1003, 3},
+                  .values = {0, 0, 1, 0, 2, 0, 3, 0, 0, 1000, 1, 1001, 2, 1002, 3, 1003},
                   .weights = {}};
   const double ridge = 1e-6;
   FitOptions options;
@@ -224,9 +277,9 @@ TEST(GaussianFloor, ActsElementwiseOnVariances) {
   const int k = fit->repairs[0].component;
   const Subject subject = MakeSubject(Options(2, Covariance::kDiagonal, ridge), data);
   const auto variances = Array(*subject.model, fit->theta, "variances");
-  EXPECT_DOUBLE_EQ(variances[2 * k], ridge * MomentsOf(data).covariance[0]);
-  EXPECT_NEAR(variances[2 * k + 1], 1.25, 1e-6);
-  EXPECT_NEAR(fit->repairs[0].amount, variances[2 * k], 1e-9);
+  EXPECT_DOUBLE_EQ(variances[2 * k + 1], ridge * MomentsOf(data).covariance[3]);
+  EXPECT_NEAR(variances[2 * k], 1.25, 1e-6);
+  EXPECT_NEAR(fit->repairs[0].amount, variances[2 * k + 1], 1e-9);
 }
 
 TEST(GaussianFloor, KeepsEmMonotoneWhenItActs) {
@@ -274,19 +327,24 @@ TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
     BlockBuffer buffer(272, 2);
     ASSERT_TRUE(subject.model->Prepare(theta, *prepared).ok());
     subject.model->EStep(*prepared, subject.table.Read(0, 272, buffer), *workspace, stats);
-    Theta next(theta.size());
-    std::vector<Repair> repairs;
-    ASSERT_TRUE(subject.model->MStep(theta, stats, next, repairs).ok());
-    ASSERT_EQ(repairs.size(), 1u);
-    EXPECT_EQ(repairs[0].reason, kComponentEmpty);
-    EXPECT_EQ(repairs[0].component, 0);
-    EXPECT_EQ(next[0], 0);
-    EXPECT_EQ(next[1], 1);
-    const std::vector<double> next_means = Array(*subject.model, next, "means");
-    EXPECT_EQ(next_means[0], means[0]);
-    EXPECT_EQ(next_means[1], means[1]);
-    EXPECT_NE(next_means[2], means[2]);
-    EXPECT_TRUE(subject.model->Validate(next).ok());
+    // No row at all, and less than rounding leaves: the tiny sums must not move the mean by 3.
+    for (const double occupancy : {0.0, 1e-13}) {
+      stats[0] = occupancy;
+      stats[2] = stats[3] = 3 * occupancy;
+      Theta next(theta.size());
+      std::vector<Repair> repairs;
+      ASSERT_TRUE(subject.model->MStep(theta, stats, next, repairs).ok());
+      ASSERT_EQ(repairs.size(), 1u);
+      EXPECT_EQ(repairs[0].reason, kComponentEmpty);
+      EXPECT_EQ(repairs[0].component, 0);
+      EXPECT_NEAR(next[0], 0, 1e-15);
+      EXPECT_NEAR(next[1], 1, 1e-15);
+      const std::vector<double> next_means = Array(*subject.model, next, "means");
+      EXPECT_EQ(next_means[0], means[0]);
+      EXPECT_EQ(next_means[1], means[1]);
+      EXPECT_NE(next_means[2], means[2]);
+      EXPECT_TRUE(subject.model->Validate(next).ok());
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-// What tests of the server's domain share: a clock that is set by hand, a gate, statuses, small tables.
+// What tests of the server's domain share: a clock that is set by hand, a gate, statuses, small
+// tables.
 #ifndef EMSERVE_TESTS_SERVER_DOMAIN_TEST_H_
 #define EMSERVE_TESTS_SERVER_DOMAIN_TEST_H_
 
@@ -6,7 +7,6 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
-#include <latch>
 #include <memory>
 #include <mutex>
 #include <ostream>
@@ -50,10 +50,9 @@ class FakeClock {
 class Gate {
  public:
   void Open() {
-    {
-      const std::lock_guard lock(mutex_);
-      open_ = true;
-    }
+    // Notified under the lock: whoever waits may destroy the gate right after.
+    const std::lock_guard lock(mutex_);
+    open_ = true;
     opened_.notify_all();
   }
   void Wait() {
@@ -82,8 +81,7 @@ MATCHER(IsOk, "") {
 MATCHER_P2(FailsWith, code, text, "") {
   const absl::Status status = StatusOf(arg);
   *result_listener << status.ToString();
-  return status.code() == code &&
-         std::string(status.message()).find(text) != std::string::npos;
+  return status.code() == code && std::string(status.message()).find(text) != std::string::npos;
 }
 
 // `values` as bytes of a content.
@@ -96,20 +94,20 @@ std::string Packed(const std::vector<T>& values) {
 
 inline DatasetSchema RealColumns(std::initializer_list<const char*> names, int64_t num_rows) {
   DatasetSchema schema;
-  for (const char* name : names) schema.columns.push_back({.name = name, .levels = {}});
+  for (const char* name : names) schema.columns.push_back({.name = name});
   schema.num_rows = num_rows;
   return schema;
 }
 
 // Waits until the dataset has left UPLOADING.
 inline absl::StatusOr<DatasetInfo> WaitSealed(DatasetStore& store, const std::string& id) {
-  std::latch sealed(1);
+  Gate sealed;
   absl::StatusOr<DatasetInfo> info = absl::UnknownError("not called");
   store.WhenSealed(id, [&](absl::StatusOr<DatasetInfo> result) {
     info = std::move(result);
-    sealed.count_down();
+    sealed.Open();
   });
-  sealed.wait();
+  sealed.Wait();
   return info;
 }
 

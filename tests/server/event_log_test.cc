@@ -13,7 +13,9 @@ namespace {
 
 constexpr absl::Time kNow = absl::UnixEpoch();
 
-IterationEvent Iteration(int64_t n) { return {.restart = 0, .iteration = n, .objective = -1.0 * n}; }
+IterationEvent Iteration(int64_t n) {
+  return {.restart = 0, .iteration = n, .objective = -1.0 * n};
+}
 WarningEvent Warning(const std::string& reason) { return {reason, "a message", 0}; }
 
 bool IsIteration(const JobEvent& event) {
@@ -170,11 +172,12 @@ TEST(EventLogTest, ThinnedReadingOfLittleIsComplete) {
   EXPECT_EQ(batch.skipped_count, 0);
 }
 
-// Writers of several threads and readers at once: sequences stay gapless and readers see whole events.
+// Writers of several threads and readers at once: sequences stay gapless and readers see whole
+// events.
 TEST(EventLogTest, ReadersRaceWithWriters) {
   constexpr int kWriters = 3;
   constexpr int kEvents = 3000;
-  EventLog log(20000);
+  EventLog log(40000);
   std::latch start(kWriters + 3);
   std::atomic<int> writing = kWriters;
   std::vector<std::jthread> threads;

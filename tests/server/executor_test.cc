@@ -24,15 +24,16 @@ TEST(ExecutorTest, RunsEveryTask) {
 }
 
 TEST(ExecutorTest, RefusesWhatExceedsTheQueueAndSaysWhenToRetry) {
-  Executor executor(1, 2);
   Gate gate;
   std::latch busy(1);
+  std::atomic<int> ran = 0;
+  Executor executor(1, 2);
   ASSERT_THAT(executor.Submit([&] {
     busy.count_down();
     gate.Wait();
-  }), IsOk());
+  }),
+              IsOk());
   busy.wait();
-  std::atomic<int> ran = 0;
   EXPECT_THAT(executor.Submit([&] { ++ran; }), IsOk());
   EXPECT_THAT(executor.Submit([&] { ++ran; }), IsOk());
   const absl::Status full = executor.Submit([&] { ++ran; });
@@ -57,8 +58,8 @@ TEST(ExecutorTest, OnceStoppedRefusesSubmitsAndRunsPostsOnTheCaller) {
 }
 
 TEST(ExecutorTest, ReleasesATaskOutsideItsLock) {
-  Executor executor(1, 10);
   std::latch released(1);
+  Executor executor(1, 10);
   // The last holder submits when it goes: that must not meet a held lock.
   struct OnRelease {
     Executor& executor;

@@ -3,8 +3,8 @@
 #include <atomic>
 #include <cstdint>
 #include <latch>
-#include <mutex>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 

@@ -1,0 +1,478 @@
+// All options in one place: CLI11 costs seconds of compile time in every file that includes it.
+#include "client/emctl/arguments.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/emctl/datasets.h"
+#include "client/emctl/exit_status.h"
+#include "client/emctl/fit.h"
+#include "client/emctl/info.h"
+#include "client/emctl/jobs.h"
+#include "client/emctl/models.h"
+#include "client/emctl/predict.h"
+#include "client/emctl/text.h"
+#include "client/emctl/words.h"
+
+namespace emserve::emctl {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit status: 0 done, 1 the job failed or the server refused, 2 wrong usage or bad data,\n"
+    "3 the server cannot be reached. Results go to the standard output, progress and errors to "
+    "the\n"
+    "standard error. Ctrl-C cancels the running fit or ends the transfer; a second one quits.";
+
+constexpr char kDataHelp[] =
+    "CSV with a header, TSV or .npy; - for the standard input.\n"
+    "Columns of text are left out unless --columns names them";
+
+// Options, and the command that was chosen. Everything that CLI11 writes into lives here.
+struct Command {
+  Invocation invocation;
+  FitOptions fit;
+  PredictArguments predict;
+  SampleArguments sample;
+  UploadArguments upload;
+  std::string name;
+  std::string second;  // an alias or a file
+  std::vector<std::string> names;
+  std::vector<std::string> states;
+  std::vector<std::string> tags;
+  std::vector<std::string> removed_tags;
+  int64_t limit = 100;
+  bool flag = false;
+};
+
+// An option whose words are translated by `parse`; `must` says which there are.
+template <typename T, typename Parse>
+CLI::Option* AddWord(CLI::App* app, const std::string& name, T& value, Parse parse,
+                     const std::string& must, const std::string& help) {
+  return app->add_option_function<std::string>(
+      name,
+      [&value, parse, must, name](const std::string& word) {
+        const auto parsed = parse(word);
+        if (!parsed.has_value()) {
+          throw CLI::ValidationError(name, absl::StrCat("got ", word, ", must be ", must));
+        }
+        value = *parsed;
+      },
+      help);
+}
+
+void AddDuration(CLI::App* app, const std::string& name, std::optional<absl::Duration>& value,
+                 const std::string& help) {
+  AddWord(app, name, value, ParseSeconds, "a positive duration such as 90s, 5m or 1h30m", help)
+      ->type_name("DURATION");
+}
+
+void AddCommon(CLI::App* app, CommonOptions& common) {
+  client::ConnectOptions& connect = common.connect;
+  app->add_flag("--json", common.json, "One JSON document on the standard output")->group("Output");
+  app->add_flag("-q,--quiet", common.quiet, "No progress and no remarks")->group("Output");
+  app->add_option("--server", connect.address,
+                  "Address of the server (or EMSERVE_SERVER), default 127.0.0.1:50551")
+      ->type_name("HOST:PORT")
+      ->group("Connection");
+  app->add_flag("--tls", connect.tls, "Use TLS, with the system's authorities")
+      ->group("Connection");
+  const auto tls_file = [&](const std::string& name, std::string& value, const std::string& help) {
+    app->add_option_function<std::string>(
+           name,
+           [&value, &connect](const std::string& text) {
+             value = text;
+             connect.tls = true;
+           },
+           help)
+        ->type_name("FILE")
+        ->group("Connection");
+  };
+  tls_file("--tls-ca", connect.tls_ca_file, "Authorities to trust, PEM; implies --tls");
+  tls_file("--tls-cert", connect.tls_cert_file, "Own certificate, PEM; implies --tls");
+  tls_file("--tls-key", connect.tls_key_file, "Key of the certificate, PEM");
+  app->add_option("--tls-server-name", connect.tls_server_name,
+                  "Name in the server's certificate, default the host in --server")
+      ->type_name("NAME")
+      ->group("Connection");
+  AddWord(app, "--connect-timeout", connect.connect_timeout, ParseSeconds,
+          "a positive duration such as 10s", "Time for the first answer, default 10s")
+      ->type_name("DURATION")
+      ->group("Connection");
+}
+
+class CommandLine {
+ public:
+  explicit CommandLine(Command& command)
+      : app_("emctl: fit mixture models on an emserve server, and use them.", "emctl"),
+        command_(command) {
+    app_.set_version_flag("--version", "emctl " EMSERVE_VERSION);
+    app_.require_subcommand(1);
+    app_.get_formatter()->column_width(34);
+    app_.footer(kFooter);
+    AddFit();
+    AddPredict();
+    AddSample();
+    AddJobs();
+    AddModels();
+    AddDatasets();
+    Leaf(&app_, "info", "What the server is, can do and allows",
+         [](Session& session, const Command&) { return ShowServerInfo(session); });
+    // Last, so that help shows the options of the command itself first.
+    AddCommon(&app_, command.invocation.common);
+    for (CLI::App* leaf : leaves_) AddCommon(leaf, command.invocation.common);
+  }
+
+  CLI::App& app() { return app_; }
+
+ private:
+  using Run = absl::Status (*)(Session&, const Command&);
+
+  CLI::App* Group(const std::string& name, const std::string& alias, const std::string& help) {
+    CLI::App* group = app_.add_subcommand(name, help);
+    if (!alias.empty()) group->alias(alias);
+    group->require_subcommand(1);
+    return group;
+  }
+
+  CLI::App* Leaf(CLI::App* parent, const std::string& name, const std::string& help, Run run) {
+    CLI::App* leaf = parent->add_subcommand(name, help);
+    leaves_.push_back(leaf);
+    leaf->callback([this, run] {
+      command_.invocation.run = [this, run](Session& session) { return run(session, command_); };
+    });
+    return leaf;
+  }
+
+  CLI::App* WithName(CLI::App* leaf, const std::string& what, const std::string& help) {
+    leaf->add_option(what, command_.name, help)->required();
+    return leaf;
+  }
+
+  CLI::App* WithNames(CLI::App* leaf, const std::string& what, const std::string& help) {
+    leaf->add_option(what, command_.names, help)->required();
+    return leaf;
+  }
+
+  CLI::App* WithLimit(CLI::App* leaf) {
+    leaf->add_option("-n,--limit", command_.limit, "Most entries to show, default 100")
+        ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
+        ->type_name("N");
+    return leaf;
+  }
+
+  void AddFit() {
+    CLI::App* fit = Group("fit", "", "Fit a model to data");
+    CLI::App* leaf = Leaf(fit, "gaussian-mixture", "Fit a Gaussian mixture by EM",
+                          [](Session& session, const Command& command) {
+                            return FitGaussianMixture(session, command.fit);
+                          });
+    FitOptions& options = command_.fit;
+    const auto data = "Data";
+    leaf->add_option("--data", options.data, kDataHelp)->type_name("FILE")->group(data);
+    leaf->add_option("--dataset", options.dataset, "Use data that is on the server instead")
+        ->type_name("DATASET")
+        ->group(data);
+    leaf->add_option("--columns", options.columns, "Columns to model, in this order: a,b,...")
+        ->type_name("NAMES")
+        ->group(data);
+    leaf->add_option("--weights-column", options.weights_column,
+                     "Column with the weight of each row, 0 or more")
+        ->type_name("NAME")
+        ->group(data);
+    leaf->add_flag("--no-header", options.no_header,
+                   "The first line is data; columns are c0, c1, ...")
+        ->group(data);
+    leaf->add_option("--keep", options.keep,
+                     "Keep the uploaded data on the server as datasets/ID; without it the data\n"
+                     "is deleted when the fit has it")
+        ->type_name("ID")
+        ->group(data);
+
+    const auto model = "Model";
+    leaf->add_option("-k,--components", options.components, "Number of components, default 1")
+        ->type_name("N")
+        ->group(model);
+    AddWord(leaf, "--covariance", options.covariance, ParseCovariance,
+            absl::StrCat(absl::StrJoin(CovarianceWords(), ", "),
+                         ", or mclust's VVV, EEE, VVI, EEI, VII, EII"),
+            absl::StrCat(absl::StrJoin(CovarianceWords(), ", "),
+                         "\n(mclust: VVV, EEE, VVI, EEI, VII, EII), default full"))
+        ->type_name("NAME")
+        ->group(model);
+    leaf->add_option("--ridge", options.ridge,
+                     "Smallest variance in any direction, as a share of the columns' own")
+        ->type_name("X")
+        ->group(model);
+    leaf->add_option("--model", options.model,
+                     "The result becomes the next version of models/ID, default the job's id")
+        ->type_name("ID")
+        ->group(model);
+
+    const auto search = "Search";
+    leaf->add_option("--restarts", options.restarts, "Independent starts, default 10")
+        ->type_name("N")
+        ->group(search);
+    leaf->add_option("--seed", options.seed, "Seed of all random choices, default 0")
+        ->type_name("N")
+        ->group(search);
+    AddWord(leaf, "--start", options.start, ParseStartMethod, "kmeans++ or random-rows",
+            "How to start: kmeans++ (default) or random-rows")
+        ->type_name("METHOD")
+        ->group(search);
+    leaf->add_option("--start-model", options.start_model, "Start at a stored model instead")
+        ->type_name("MODEL")
+        ->group(search);
+    leaf->add_option("--max-iterations", options.max_iterations,
+                     "Most iterations of each start, default 1000")
+        ->type_name("N")
+        ->group(search);
+    leaf->add_option("--tolerance", options.tolerance,
+                     "Converged at this relative change of the objective, default 1e-9")
+        ->type_name("X")
+        ->group(search);
+    leaf->add_option("--absolute-tolerance", options.absolute_tolerance,
+                     "Converged at this change of the objective in nats, default off")
+        ->type_name("X")
+        ->group(search);
+    AddDuration(leaf, "--time-budget", options.time_budget,
+                "Stop the search after this time and take the best so far");
+    leaf->get_option("--time-budget")->group(search);
+    AddDuration(leaf, "--timeout", options.timeout, "Fail the job after this time");
+    leaf->get_option("--timeout")->group(search);
+    leaf->add_flag("--detach", options.detach, "Print the job's name and do not wait for it");
+    leaf->footer(
+        "Example:\n  emctl fit gaussian-mixture --data faithful.csv -k 2 --restarts 10 --seed 1 "
+        "--model geyser");
+  }
+
+  void AddPredict() {
+    CLI::App* leaf = Leaf(
+        &app_, "predict", "Predict rows with a model",
+        [](Session& session, const Command& command) { return Predict(session, command.predict); });
+    PredictArguments& arguments = command_.predict;
+    leaf->add_option("MODEL", arguments.model, "NAME, NAME@ALIAS or NAME/versions/N")->required();
+    leaf->add_option("--data", arguments.data,
+                     "File as for fit; its columns are matched to the model's by name, those of\n"
+                     "a file without names by order")
+        ->type_name("FILE");
+    leaf->add_flag("--no-header", arguments.no_header, "The first line of --data is data");
+    leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
+        ->type_name("FILE");
+    leaf->add_option("--outputs", arguments.outputs,
+                     "What to compute: labels (default), posteriors, log-densities")
+        ->type_name("NAMES");
+    leaf->add_option("--dataset", arguments.dataset,
+                     "Predict a dataset on the server instead, as a job that makes a dataset")
+        ->type_name("DATASET");
+    leaf->add_option("--output-dataset", arguments.output_dataset, "Name of the dataset it makes")
+        ->type_name("ID");
+    leaf->add_flag("--detach", arguments.detach, "Print the job's name and do not wait for it");
+    leaf->footer(
+        "Example:\n  emctl predict geyser --data new.csv --output labels.csv "
+        "--outputs labels,posteriors");
+  }
+
+  void AddSample() {
+    CLI::App* leaf = Leaf(&app_, "sample", "Draw rows from a model",
+                          [](Session& session, const Command& command) {
+                            return SampleModel(session, command.sample);
+                          });
+    SampleArguments& arguments = command_.sample;
+    leaf->add_option("MODEL", arguments.model, "NAME, NAME@ALIAS or NAME/versions/N")->required();
+    leaf->add_option("-n,--rows", arguments.num_rows, "Rows to draw, default 1")->type_name("N");
+    leaf->add_option("--seed", arguments.seed, "Seed of the draw, default 0")->type_name("N");
+    leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
+        ->type_name("FILE");
+    leaf->add_flag("--labels", arguments.labels, "Add the component of each row as last column");
+  }
+
+  void AddJobs() {
+    CLI::App* jobs = Group("jobs", "job", "Fits and batch predictions on the server");
+    CLI::App* list =
+        Leaf(jobs, "list", "List jobs, newest first", [](Session& session, const Command& command) {
+          return ListJobs(session, command.limit, command.states);
+        });
+    WithLimit(list)
+        ->add_option("--state", command_.states, "Only jobs in this state (repeatable)")
+        ->type_name("STATE");
+    WithName(Leaf(jobs, "get", "Show a job",
+                  [](Session& session, const Command& command) {
+                    return GetJob(session, command.name);
+                  }),
+             "JOB", "The job");
+    WithName(Leaf(jobs, "watch", "Follow a job to its end; Ctrl-C leaves it running",
+                  [](Session& session, const Command& command) {
+                    return WatchJob(session, command.name);
+                  }),
+             "JOB", "The job");
+    WithNames(Leaf(jobs, "cancel", "Stop jobs",
+                   [](Session& session, const Command& command) {
+                     return CancelJobs(session, command.names);
+                   }),
+              "JOBS", "The jobs");
+    WithNames(Leaf(jobs, "delete", "Forget jobs that have ended; their models stay",
+                   [](Session& session, const Command& command) {
+                     return DeleteJobs(session, command.names);
+                   }),
+              "JOBS", "The jobs");
+  }
+
+  void AddModels() {
+    CLI::App* models = Group("models", "model", "Fitted models, their versions and names");
+    WithLimit(Leaf(models, "list", "List models", [](Session& session, const Command& command) {
+      return ListModels(session, command.limit);
+    }));
+    WithName(Leaf(models, "get", "Show a model and its parameters",
+                  [](Session& session, const Command& command) {
+                    return GetModel(session, command.name);
+                  }),
+             "MODEL", "NAME, NAME@ALIAS or NAME/versions/N");
+    WithLimit(WithName(Leaf(models, "versions", "List the versions of a model, newest first",
+                            [](Session& session, const Command& command) {
+                              return ListVersions(session, command.name, command.limit);
+                            }),
+                       "MODEL", "The model"));
+    WithNames(Leaf(models, "delete", "Delete models, or versions: NAME/versions/N",
+                   [](Session& session, const Command& command) {
+                     return DeleteModels(session, command.names, command.flag);
+                   }),
+              "MODELS", "The models or versions")
+        ->add_flag("--force", command_.flag, "Delete models although they have aliases");
+    CLI::App* alias =
+        WithName(Leaf(models, "alias", "Point an alias to a version",
+                      [](Session& session, const Command& command) {
+                        return AliasModel(session, command.name, command.second, command.flag);
+                      }),
+                 "MODEL", "NAME (its newest version), NAME@ALIAS or NAME/versions/N");
+    alias->add_option("ALIAS", command_.second, "The alias")->required();
+    alias->add_flag("--delete", command_.flag, "Remove the alias instead");
+    CLI::App* tag =
+        WithName(Leaf(models, "tag", "Set, remove and show tags",
+                      [](Session& session, const Command& command) {
+                        return TagModel(session, command.name, command.tags, command.removed_tags);
+                      }),
+                 "MODEL", "NAME, or NAME/versions/N for a version's own tags");
+    tag->add_option("TAGS", command_.tags, "Tags to set")->type_name("KEY=VALUE");
+    tag->add_option("--remove", command_.removed_tags, "Tag to remove (repeatable)")
+        ->type_name("KEY")
+        ->allow_extra_args(false);
+    WithLimit(WithName(Leaf(models, "history", "What happened to a model, newest first",
+                            [](Session& session, const Command& command) {
+                              return ShowHistory(session, command.name, command.limit);
+                            }),
+                       "MODEL", "The model"));
+    WithName(Leaf(models, "export", "Write a version to a portable file",
+                  [](Session& session, const Command& command) {
+                    return ExportModel(session, command.name, command.second);
+                  }),
+             "MODEL", "NAME, NAME@ALIAS or NAME/versions/N")
+        ->add_option("FILE", command_.second, "File to write, - for the standard output")
+        ->required();
+    CLI::App* import = Leaf(models, "import", "Make a version from a portable file",
+                            [](Session& session, const Command& command) {
+                              return ImportModel(session, command.second, command.name);
+                            });
+    import->add_option("FILE", command_.second, "File to read, - for the standard input")
+        ->required();
+    import->add_option("--model", command_.name, "Model that gets the version")
+        ->type_name("ID")
+        ->required();
+  }
+
+  void AddDatasets() {
+    CLI::App* datasets = Group("datasets", "dataset", "Data on the server");
+    WithLimit(Leaf(datasets, "list", "List datasets", [](Session& session, const Command& command) {
+      return ListDatasets(session, command.limit);
+    }));
+    WithName(Leaf(datasets, "get", "Show a dataset and figures of its columns",
+                  [](Session& session, const Command& command) {
+                    return GetDataset(session, command.name);
+                  }),
+             "DATASET", "The dataset");
+    CLI::App* upload =
+        Leaf(datasets, "upload", "Upload a file", [](Session& session, const Command& command) {
+          return UploadDataset(session, command.upload);
+        });
+    UploadArguments& arguments = command_.upload;
+    upload->add_option("FILE", arguments.file, kDataHelp)->required();
+    upload->add_option("--id", arguments.id, "Name, default chosen by the server")->type_name("ID");
+    upload->add_option("--columns", arguments.columns, "Columns to upload: a,b,...")
+        ->type_name("NAMES");
+    upload->add_option("--description", arguments.description, "Text for people")
+        ->type_name("TEXT");
+    upload->add_flag("--no-header", arguments.no_header,
+                     "The first line is data; columns are c0, c1, ...");
+    WithName(Leaf(datasets, "download", "Write a dataset as CSV",
+                  [](Session& session, const Command& command) {
+                    return DownloadDataset(session, command.name, command.second);
+                  }),
+             "DATASET", "The dataset")
+        ->add_option("--output", command_.second, "CSV file to write, default the standard output")
+        ->type_name("FILE");
+    WithNames(Leaf(datasets, "delete", "Delete datasets; running jobs keep what they use",
+                   [](Session& session, const Command& command) {
+                     return DeleteDatasets(session, command.names);
+                   }),
+              "DATASETS", "The datasets");
+  }
+
+  CLI::App app_;
+  std::vector<CLI::App*> leaves_;
+  Command& command_;
+};
+
+// One line on what is wrong, and where the help that helps is.
+std::string UsageError(const CLI::App& root, const CLI::ParseError& error) {
+  const CLI::App* app = &root;  // the deepest command that was reached
+  std::string name = "emctl";
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().back();
+    absl::StrAppend(&name, " ", app->get_name());
+  }
+  std::string what = error.what();
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(command->get_name());
+  }
+  if (!commands.empty()) {
+    const std::vector<std::string> rest = app->remaining();
+    what = absl::StrCat(name, ": got ", rest.empty() ? "no command" : rest.front(), ", must be ",
+                        absl::StrJoin(commands, ", "));
+  }
+  return absl::StrCat(Printable(what), "; see ", name, " --help");
+}
+
+}  // namespace
+
+Invocation ParseArguments(int argc, const char* const* argv) {
+  const auto command = std::make_shared<Command>();
+  if (const char* server = std::getenv("EMSERVE_SERVER"); server != nullptr && *server != '\0') {
+    command->invocation.common.connect.address = server;
+  }
+  const auto line = std::make_shared<CommandLine>(*command);
+  try {
+    line->app().parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    Invocation invocation;
+    if (error.get_exit_code() == 0) {
+      line->app().exit(error);
+      return invocation;
+    }
+    std::fprintf(stderr, "emctl: %s\n", UsageError(line->app(), error).c_str());
+    invocation.exit_status = kExitUsage;
+    return invocation;
+  }
+  Invocation invocation{.common = command->invocation.common, .run = nullptr, .exit_status = 0};
+  // What was parsed lives as long as the command that reads it.
+  invocation.run = [command, line](Session& session) { return command->invocation.run(session); };
+  return invocation;
+}
+
+}  // namespace emserve::emctl

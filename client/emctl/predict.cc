@@ -1,0 +1,290 @@
+#include "client/emctl/predict.h"
+
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/csv.h"
+#include "client/emctl/exit_status.h"
+#include "client/emctl/jobs.h"
+#include "client/emctl/text.h"
+#include "client/emctl/words.h"
+#include "client/file.h"
+
+namespace emserve::emctl {
+namespace {
+
+absl::StatusOr<std::vector<v1::PredictionOutput>> ParseOutputs(const std::string& text) {
+  std::vector<v1::PredictionOutput> outputs;
+  if (text.empty()) return outputs;
+  const absl::StatusOr<std::vector<std::string>> words = client::SplitCsvRecord(text);
+  if (!words.ok()) return words.status();
+  for (const std::string& word : *words) {
+    const std::optional<v1::PredictionOutput> output = ParseOutput(word);
+    if (!output.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--outputs: got ", word, ", must be labels, posteriors or log-densities"));
+    }
+    outputs.push_back(*output);
+  }
+  return outputs;
+}
+
+// The columns of an array in a CSV file, as the API names those of a prediction's dataset.
+std::vector<std::string> ColumnNames(const client::NamedArray& array) {
+  std::string stem = array.name;
+  if (stem == "labels") stem = "label";
+  if (stem == "posteriors") stem = "posterior";
+  if (stem == "log_densities") stem = "log_density";
+  if (array.shape.size() < 2) return {stem};
+  std::vector<std::string> names;
+  for (int64_t j = 0; j < array.shape[1]; ++j) names.push_back(absl::StrCat(stem, "_", j));
+  return names;
+}
+
+// Takes predictions chunk by chunk.
+class PredictionWriter {
+ public:
+  virtual ~PredictionWriter() = default;
+  virtual absl::Status Add(const client::Prediction& prediction) = 0;
+  // After the last chunk.
+  virtual absl::Status Finish() = 0;
+};
+
+// One row of numbers for each row of data.
+class CsvPredictions : public PredictionWriter {
+ public:
+  explicit CsvPredictions(std::unique_ptr<client::OutputFile> file) : file_(std::move(file)) {}
+
+  absl::Status Add(const client::Prediction& prediction) override {
+    std::string text;
+    if (prediction.first_row == 0) {
+      for (const client::NamedArray& array : prediction.outputs) {
+        for (std::string& name : ColumnNames(array)) columns_.push_back(std::move(name));
+      }
+      client::AppendCsvRecord(columns_, text);
+    }
+    std::vector<double> row;
+    for (size_t i = 0; i < static_cast<size_t>(prediction.num_rows); ++i) {
+      row.clear();
+      for (const client::NamedArray& array : prediction.outputs) {
+        const size_t width = array.values.size() / static_cast<size_t>(prediction.num_rows);
+        const auto begin = array.values.begin() + static_cast<ptrdiff_t>(i * width);
+        row.insert(row.end(), begin, begin + static_cast<ptrdiff_t>(width));
+      }
+      client::AppendCsvRecord(row, text);
+    }
+    return file_->Write(text);
+  }
+
+  absl::Status Finish() override { return file_->Commit(); }
+
+  const std::vector<std::string>& columns() const { return columns_; }
+
+ private:
+  const std::unique_ptr<client::OutputFile> file_;
+  std::vector<std::string> columns_;
+};
+
+// All predictions in one document: for small tables.
+class JsonPredictions : public PredictionWriter {
+ public:
+  absl::Status Add(const client::Prediction& prediction) override {
+    for (const client::NamedArray& array : prediction.outputs) {
+      Json& list = outputs_[array.name];
+      const size_t width = array.values.size() / static_cast<size_t>(prediction.num_rows);
+      for (size_t i = 0; i < static_cast<size_t>(prediction.num_rows); ++i) {
+        if (array.name == "labels") {
+          list.push_back(static_cast<int64_t>(array.values[i]));
+        } else if (array.shape.size() == 1) {
+          list.push_back(array.values[i]);
+        } else {
+          list.push_back(std::span(array.values).subspan(i * width, width));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Finish() override { return absl::OkStatus(); }
+
+  Json Take() { return std::move(outputs_); }
+
+ private:
+  Json outputs_ = Json::object();
+};
+
+absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
+                            const std::vector<v1::PredictionOutput>& outputs) {
+  const absl::StatusOr<client::Client*> client = session.Connect();
+  if (!client.ok()) return client.status();
+  v1::CreateJobRequest request;
+  v1::PredictSpec& predict = *request.mutable_job()->mutable_predict();
+  predict.set_model(ResourceName("models", arguments.model));
+  predict.set_dataset(ResourceName("datasets", arguments.dataset));
+  for (const v1::PredictionOutput output : outputs) predict.add_outputs(output);
+  if (!arguments.output_dataset.empty()) {
+    predict.set_output_dataset_id(ResourceId("datasets", arguments.output_dataset));
+  }
+  const absl::StatusOr<v1::Job> job = (*client)->CreateJob(request);
+  if (!job.ok()) return DataRefused(job.status());
+  if (arguments.detach) return PrintDetached(session, *job);
+  const absl::StatusOr<FinishedJob> finished =
+      FollowJob(session, job->name(), OnInterrupt::kCancelJob);
+  if (!finished.ok()) return finished.status();
+  return PrintResult(session, *finished);
+}
+
+// Streams the table through the model into `writer`; returns the version that predicted.
+absl::StatusOr<std::string> StreamTable(Session& session, const std::string& version,
+                                        const client::Table& table,
+                                        const std::vector<v1::PredictionOutput>& outputs,
+                                        PredictionWriter& writer, bool show_progress) {
+  const absl::StatusOr<client::Client*> client = session.Connect();
+  if (!client.ok()) return client.status();
+  const StopOnInterrupt stop(session.interrupts());
+  const auto draw = show_progress ? DrawBar(session.line(), "predicting") : nullptr;
+  const int64_t row_bytes = table.num_columns() * static_cast<int64_t>(sizeof(double));
+  std::string predicted_by;
+  const absl::Status status =
+      (*client)->StreamPredict(version, table, {.outputs = outputs, .stop = stop.token()},
+                               [&](const client::Prediction& prediction) {
+                                 predicted_by = prediction.model_version;
+                                 if (draw) {
+                                   draw((prediction.first_row + prediction.num_rows) * row_bytes,
+                                        table.num_rows * row_bytes);
+                                 }
+                                 return writer.Add(prediction);
+                               });
+  session.line().Clear();
+  if (!status.ok()) return DataRefused(status);
+  return predicted_by;
+}
+
+absl::Status PredictFile(Session& session, const PredictArguments& arguments,
+                         const std::vector<v1::PredictionOutput>& outputs) {
+  const absl::StatusOr<client::Client*> client = session.Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::ModelVersion> version =
+      (*client)->GetModelVersion(ResourceName("models", arguments.model));
+  if (!version.ok()) return version.status();
+  client::DataFileOptions reading{
+      .columns = {}, .header = !arguments.no_header, .unnamed_in_order = true};
+  for (const v1::Column& column : version->columns()) reading.columns.push_back(column.name());
+  const absl::StatusOr<client::DataFile> file = ReadData(session, arguments.data, reading);
+  if (!file.ok()) return file.status();
+
+  if (session.json() && arguments.output.empty()) {
+    JsonPredictions writer;
+    const absl::StatusOr<std::string> by =
+        StreamTable(session, version->name(), file->table, outputs, writer, true);
+    if (!by.ok()) return by.status();
+    return session.PrintJson(Json{
+        {"model_version", *by}, {"num_rows", file->table.num_rows}, {"outputs", writer.Take()}});
+  }
+  const std::string path = arguments.output.empty() ? "-" : arguments.output;
+  absl::StatusOr<std::unique_ptr<client::OutputFile>> output = client::OutputFile::Create(path);
+  if (!output.ok()) return output.status();
+  CsvPredictions writer(*std::move(output));
+  // Not between the rows on a terminal.
+  const bool show_progress = path != "-" || isatty(STDOUT_FILENO) == 0;
+  const absl::StatusOr<std::string> by =
+      StreamTable(session, version->name(), file->table, outputs, writer, show_progress);
+  if (!by.ok()) return by.status();
+  if (absl::Status status = writer.Finish(); !status.ok()) return status;
+  if (session.json()) {
+    return session.PrintJson(Json{{"model_version", *by},
+                                  {"num_rows", file->table.num_rows},
+                                  {"output", arguments.output},
+                                  {"columns", writer.columns()}});
+  }
+  session.Note(absl::StrCat("predicted ", file->table.num_rows, " rows with ", *by));
+  return absl::OkStatus();
+}
+
+absl::Status CheckOutputPath(const Session& session, const std::string& path) {
+  if (absl::EndsWithIgnoreCase(path, ".npy")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--output: got ", path, ", must be a CSV file, the only format written"));
+  }
+  if (session.json() && path == "-") {
+    return absl::InvalidArgumentError(
+        "--output: got - with --json, must be a file, or absent to have the rows in the document");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Predict(Session& session, const PredictArguments& arguments) {
+  const absl::StatusOr<std::vector<v1::PredictionOutput>> outputs = ParseOutputs(arguments.outputs);
+  if (!outputs.ok()) return outputs.status();
+  if (arguments.data.empty() == arguments.dataset.empty()) {
+    return absl::InvalidArgumentError("--data, --dataset: must be given, one of them");
+  }
+  if (!arguments.dataset.empty()) {
+    if (!arguments.output.empty()) {
+      return absl::InvalidArgumentError(
+          "--output: got a file with --dataset, must be absent; the result is a dataset that "
+          "emctl datasets download fetches");
+    }
+    return PredictDataset(session, arguments, *outputs);
+  }
+  if (!arguments.output_dataset.empty() || arguments.detach) {
+    return absl::InvalidArgumentError(
+        "--output-dataset, --detach: got one of them with --data, must go with --dataset");
+  }
+  if (absl::Status status = CheckOutputPath(session, arguments.output); !status.ok()) return status;
+  return PredictFile(session, arguments, *outputs);
+}
+
+absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
+  if (absl::Status status = CheckOutputPath(session, arguments.output); !status.ok()) return status;
+  const absl::StatusOr<client::Client*> client = session.Connect();
+  if (!client.ok()) return client.status();
+  absl::StatusOr<client::Sample> sample = (*client)->SampleRows(
+      ResourceName("models", arguments.model), arguments.num_rows, arguments.seed);
+  if (!sample.ok()) return DataRefused(sample.status());
+  client::Table& table = sample->table;
+  if (session.json() && arguments.output.empty()) {
+    const size_t width = table.columns.size();
+    Json rows = Json::array();
+    for (size_t i = 0; i < static_cast<size_t>(table.num_rows); ++i) {
+      rows.push_back(std::span(table.values).subspan(i * width, width));
+    }
+    return session.PrintJson(Json{{"model_version", sample->model_version},
+                                  {"columns", table.columns},
+                                  {"rows", std::move(rows)},
+                                  {"labels", sample->labels}});
+  }
+  if (arguments.labels) {
+    client::Table labelled{.columns = table.columns, .num_rows = table.num_rows, .values = {}};
+    labelled.columns.push_back("label");
+    const size_t width = table.columns.size();
+    for (size_t i = 0; i < sample->labels.size(); ++i) {
+      const auto begin = table.values.begin() + static_cast<ptrdiff_t>(i * width);
+      labelled.values.insert(labelled.values.end(), begin, begin + static_cast<ptrdiff_t>(width));
+      labelled.values.push_back(static_cast<double>(sample->labels[i]));
+    }
+    table = std::move(labelled);
+  }
+  const std::string path = arguments.output.empty() ? "-" : arguments.output;
+  if (absl::Status status = client::WriteCsvFile(table, path); !status.ok()) return status;
+  if (session.json()) {
+    return session.PrintJson(Json{{"model_version", sample->model_version},
+                                  {"num_rows", table.num_rows},
+                                  {"output", arguments.output},
+                                  {"columns", table.columns}});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace emserve::emctl

@@ -1,0 +1,194 @@
+#include "server/codec/model.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "server/codec/dataset.h"
+#include "server/codec/fields.h"
+#include "server/codec/model_spec.h"
+#include "server/codec/parameters.h"
+#include "server/codec/report.h"
+#include "server/digest.h"
+#include "server/names.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr std::string_view kMagic = "EMSERVE1";
+constexpr size_t kDigestBytes = 32;
+constexpr size_t kHeaderBytes = kMagic.size() + 8 + kDigestBytes;
+constexpr int kMaxDepth = 32;  // of messages inside messages; a version has about ten
+
+constexpr char kPath[] = "model_version";
+
+// The figures of the training data, in the columns' summaries.
+void EncodeSummary(const Summary& from, size_t c, v1::ColumnSummary& to) {
+  to.set_minimum(from.minimum[c]);
+  to.set_maximum(from.maximum[c]);
+  to.set_mean(from.mean[c]);
+  to.set_variance(from.variance[c]);
+  to.set_first_non_finite_row(-1);
+}
+
+Summary DecodeSummary(const v1::ModelVersion& version) {
+  Summary summary;
+  summary.num_rows = version.num_rows();
+  summary.num_weighted_rows = version.num_rows();
+  summary.total_weight = version.report().criteria().num_observations();
+  for (const v1::Column& column : version.columns()) {
+    summary.mean.push_back(column.summary().mean());
+    summary.variance.push_back(column.summary().variance());
+    summary.minimum.push_back(column.summary().minimum());
+    summary.maximum.push_back(column.summary().maximum());
+  }
+  return summary;
+}
+
+absl::Status Damaged(std::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat("data: ", std::string(what), "; export the model version again"));
+}
+
+}  // namespace
+
+void EncodeModel(const ModelLine& line, v1::Model& model) {
+  model.set_name(ModelName(line.id));
+  EncodeTime(line.create_time, *model.mutable_create_time());
+  EncodeTime(line.update_time, *model.mutable_update_time());
+  model.set_latest_version(line.versions.empty() ? 0 : line.versions.back()->number);
+  model.set_num_versions(static_cast<int64_t>(line.versions.size()));
+  model.mutable_aliases()->insert(line.aliases.begin(), line.aliases.end());
+  model.mutable_tags()->insert(line.tags.begin(), line.tags.end());
+}
+
+void EncodeModelVersion(const ResolvedVersion& resolved, bool parameters, v1::ModelVersion& out) {
+  const ModelVersion& version = *resolved.version;
+  out.set_name(version.name());
+  EncodeTime(version.create_time, *out.mutable_create_time());
+  out.set_family(std::string(FamilyName(version.options)));
+  if (!out.mutable_spec()->ParseFromString(version.spec)) out.clear_spec();
+  for (size_t c = 0; c < version.columns.size(); ++c) {
+    v1::Column& column = *out.add_columns();
+    EncodeColumn(version.columns[c], column);
+    EncodeSummary(version.summary, c, *column.mutable_summary());
+  }
+  if (parameters) {
+    EncodeParameters(version.theta, version.predictor->model().parameters(),
+                     *out.mutable_parameters());
+  }
+  EncodeReport(*version.report, *out.mutable_report());
+  if (!version.job.empty()) out.set_job(JobName(version.job));
+  out.set_dataset_sha256(version.dataset_sha256);
+  out.set_server_version(version.server_version);
+  for (const std::string& alias : resolved.line->AliasesOf(version.number)) out.add_aliases(alias);
+  const Tags tags = resolved.line->TagsOf(version.number);
+  out.mutable_tags()->insert(tags.begin(), tags.end());
+  out.set_imported(version.imported);
+  out.set_num_rows(version.summary.num_rows);
+}
+
+void EncodeAuditEntry(const AuditEntry& entry, v1::ModelAuditEntry& out) {
+  EncodeTime(entry.time, *out.mutable_event_time());
+  out.set_action(entry.action);
+  out.set_subject(entry.subject);
+  out.set_old_value(entry.old_value);
+  out.set_new_value(entry.new_value);
+}
+
+std::string EncodeModelFile(const ResolvedVersion& resolved) {
+  v1::ModelVersion version;
+  EncodeModelVersion(resolved, true, version);
+  // Names, jobs, aliases and tags belong to the registry it comes from.
+  version.clear_name();
+  version.clear_job();
+  version.clear_aliases();
+  version.clear_tags();
+  version.clear_imported();
+  const std::string payload = version.SerializeAsString();
+  const uint64_t length = payload.size();
+  std::string file(kMagic);
+  file.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  file.append(absl::HexStringToBytes(Sha256Hex(payload)));
+  file.append(payload);
+  return file;
+}
+
+absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
+  if (file.size() < kHeaderBytes || file.substr(0, kMagic.size()) != kMagic) {
+    return absl::InvalidArgumentError(
+        "data: got bytes that do not begin as a model file, must be a file made by "
+        "ExportModelVersion");
+  }
+  uint64_t length = 0;
+  std::memcpy(&length, file.data() + kMagic.size(), sizeof(length));
+  const std::string_view digest = file.substr(kMagic.size() + sizeof(length), kDigestBytes);
+  const std::string_view payload = file.substr(kHeaderBytes);
+  if (payload.size() != length) {
+    return Damaged(absl::StrCat("got ", payload.size(), " bytes of payload, must be ", length));
+  }
+  if (Sha256Hex(payload) !=
+      absl::BytesToHexString(absl::string_view(digest.data(), digest.size()))) {
+    return Damaged("its SHA-256 does not match");
+  }
+
+  v1::ModelVersion wire;
+  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t*>(payload.data()),
+                                                static_cast<int>(payload.size()));
+  stream.SetRecursionLimit(kMaxDepth);
+  if (!wire.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage()) {
+    return absl::InvalidArgumentError("model_version: the payload is no v1.ModelVersion");
+  }
+  ModelVersion version;
+  absl::StatusOr<ModelOptions> options =
+      DecodeModelSpec(wire.spec().model(), absl::StrCat(kPath, ".spec.model"));
+  if (!options.ok()) return options.status();
+  version.options = *std::move(options);
+  if (wire.columns().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(kPath, ".columns: got none, must be 1 or more"));
+  }
+  DatasetSchema schema;
+  schema.num_rows = 1;
+  for (int c = 0; c < wire.columns_size(); ++c) {
+    absl::StatusOr<ColumnSchema> column =
+        DecodeColumn(wire.columns(c), absl::StrCat(kPath, ".columns[", c, "]"));
+    if (!column.ok()) return column.status();
+    schema.columns.push_back(*std::move(column));
+  }
+  if (absl::StatusOr<int64_t> size = CheckSchema(schema); !size.ok())
+    return Under(kPath, size.status());
+  version.columns = std::move(schema.columns);
+  version.summary = DecodeSummary(wire);
+  auto report = std::make_shared<FitReport>();
+  if (absl::Status status = DecodeReport(wire.report(), absl::StrCat(kPath, ".report"), *report);
+      !status.ok()) {
+    return status;
+  }
+  version.report = std::move(report);
+
+  // The layout decides what arrays there must be; building it allocates nothing of their size.
+  absl::StatusOr<std::unique_ptr<Model>> model =
+      MakeModel(version.options, version.summary, version.column_names());
+  if (!model.ok())
+    return absl::InvalidArgumentError(absl::StrCat(kPath, ": ", model.status().message()));
+  absl::StatusOr<std::vector<double>> theta = DecodeParameters(
+      wire.parameters(), (*model)->parameters(), absl::StrCat(kPath, ".parameters"));
+  if (!theta.ok()) return theta.status();
+  version.theta = *std::move(theta);
+  absl::StatusOr<std::shared_ptr<const Predictor>> predictor =
+      Predictor::Create(version.options, version.summary, version.column_names(), version.theta);
+  if (!predictor.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kPath, ".parameters.", predictor.status().message()));
+  }
+  version.predictor = *std::move(predictor);
+  version.spec = wire.spec().SerializeAsString();
+  version.dataset_sha256 = wire.dataset_sha256();
+  version.server_version = wire.server_version();
+  version.imported = true;
+  return version;
+}
+
+}  // namespace emserve::server

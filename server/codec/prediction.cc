@@ -1,0 +1,74 @@
+#include "server/codec/prediction.h"
+
+#include <array>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proto/wire/tensor.h"
+#include "server/codec/fields.h"
+#include "server/codec/inline_table.h"
+#include "server/codec/job.h"
+
+namespace emserve::server {
+
+absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& table,
+                          const google::protobuf::RepeatedField<int>& outputs, bool packed,
+                          int64_t max_bytes,
+                          google::protobuf::RepeatedPtrField<v1::NamedTensor>& out) {
+  absl::StatusOr<PredictionOutputs> wanted = DecodeOutputs(outputs, "outputs");
+  if (!wanted.ok()) return wanted.status();
+  // Without names the columns are the model's, unless their number says otherwise.
+  absl::StatusOr<InlineTableData> data = DecodeInlineTable(
+      table, nullptr, {.columns = version.column_names(), .max_bytes = max_bytes}, "table");
+  if (!data.ok()) return data.status();
+  absl::StatusOr<Table> rows =
+      SelectColumns("table.columns", std::move(data->cells), data->columns, version);
+  if (!rows.ok()) return rows.status();
+  absl::StatusOr<Prediction> prediction = version.predictor->Predict(*rows, *wanted);
+  if (!prediction.ok()) return Under("table", prediction.status());
+
+  const std::array<int64_t, 2> shape = {rows->num_rows(),
+                                        version.predictor->model().num_components()};
+  const std::span<const int64_t> vector(shape.data(), 1);
+  const auto add = [&](const char* name) -> v1::Tensor& {
+    v1::NamedTensor& tensor = *out.Add();
+    tensor.set_name(name);
+    return *tensor.mutable_tensor();
+  };
+  if (wanted->labels)
+    EncodeTensor(std::span<const int64_t>(prediction->labels), vector, packed, add("labels"));
+  if (wanted->posteriors) {
+    EncodeTensor(std::span<const double>(prediction->posteriors), shape, packed, add("posteriors"));
+  }
+  if (wanted->log_densities) {
+    EncodeTensor(std::span<const double>(prediction->log_densities), vector, packed,
+                 add("log_densities"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SampleRows(const ModelVersion& version, const v1::SampleRequest& request,
+                        int64_t max_bytes, v1::SampleResponse& response) {
+  constexpr int64_t kMargin = 64 * 1024;  // names, shapes and framing
+  const int64_t row_bytes = (int64_t{version.predictor->model().num_columns()} + 1) * 8;
+  const int64_t most = std::max<int64_t>((max_bytes - kMargin) / row_bytes, 1);
+  if (request.num_rows() < 1 || request.num_rows() > most) {
+    return absl::InvalidArgumentError(absl::StrCat("num_rows: got ", request.num_rows(),
+                                                   ", must be 1 to ", most,
+                                                   ", so that the answer fits a message"));
+  }
+  absl::StatusOr<SampledRows> sample =
+      version.predictor->Sample(request.num_rows(), request.has_seed() ? request.seed() : 0, {});
+  if (!sample.ok()) return sample.status();
+  for (const ColumnSchema& column : version.columns) response.add_columns(column.name);
+  const std::array<int64_t, 2> shape = {request.num_rows(),
+                                        version.predictor->model().num_columns()};
+  EncodeTensor(std::span<const double>(sample->rows), shape, request.packed(),
+               *response.mutable_rows());
+  EncodeTensor(std::span<const int64_t>(sample->labels), std::span<const int64_t>(shape.data(), 1),
+               request.packed(), *response.mutable_labels());
+  return absl::OkStatus();
+}
+
+}  // namespace emserve::server

@@ -1,0 +1,104 @@
+#include "server/rpc/call.h"
+
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <random>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "proto/wire/status.h"
+#include "spdlog/logger.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
+
+absl::Status Internal(const std::string& request_id) {
+  absl::Status status = absl::InternalError(
+      absl::StrCat("a bug in the server; its log has the cause under request ", request_id));
+  status.SetPayload(kRequestPayload, absl::Cord(request_id));
+  return status;
+}
+
+}  // namespace
+
+Call::Call(Calls& calls, grpc::CallbackServerContext& context, const char* method)
+    : calls_(calls),
+      context_(context),
+      method_(method),
+      start_(std::chrono::steady_clock::now()),
+      request_id_(calls.NextRequestId()) {}
+
+absl::Status Call::Try(absl::FunctionRef<absl::Status()> work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the server has no memory for this call");
+  } catch (const std::exception& error) {
+    Note("exception", error.what());
+  } catch (...) {
+    Note("exception", "of unknown type");
+  }
+  return Internal(request_id_);
+}
+
+void Call::Note(const char* key, const std::string& value) {
+  absl::StrAppend(&notes_, " ", key, "=\"", absl::Utf8SafeCEscape(value), "\"");
+}
+
+grpc::Status Call::End(const absl::Status& original) {
+  absl::Status status = original;
+  if (absl::IsInternal(status) && !status.GetPayload(kRequestPayload).has_value()) {
+    Note("cause", std::string(status.message()));
+    status = Internal(request_id_);
+  }
+  if (const auto retry = status.GetPayload(kRetryPayload); retry.has_value()) {
+    context_.AddTrailingMetadata(kPushbackKey, std::string(*retry));
+  }
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_).count();
+  const auto level = absl::IsInternal(status) ? spdlog::level::err : spdlog::level::info;
+  if (calls_.log().should_log(level)) {
+    const std::string message =
+        status.ok() ? ""
+                    : absl::StrCat(" message=\"", absl::Utf8SafeCEscape(status.message()), "\"");
+    calls_.log().log(level, "call {} {} {:.3f}ms peer={} request={}{}{}", method_,
+                     absl::StatusCodeToString(status.code()), ms, context_.peer(), request_id_,
+                     notes_, message);
+  }
+  return ToGrpcStatus(status);
+}
+
+Calls::Calls(std::shared_ptr<spdlog::logger> log, Executor& executor)
+    : log_(std::move(log)), executor_(executor), epoch_(std::random_device()()) {}
+
+std::string Calls::NextRequestId() {
+  return absl::StrCat(absl::Hex(epoch_, absl::kZeroPad8), "-",
+                      next_id_.fetch_add(1, std::memory_order_relaxed));
+}
+
+grpc::ServerUnaryReactor* Calls::Now(grpc::CallbackServerContext* context, const char* method,
+                                     absl::FunctionRef<absl::Status(Call&)> handler) {
+  Call call(*this, *context, method);
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(call.End(call.Try([&] { return handler(call); })));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* Calls::Queue(grpc::CallbackServerContext* context, const char* method,
+                                       std::function<absl::Status(Call&)> handler) {
+  auto call = std::make_shared<Call>(*this, *context, method);
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::Status queued = executor_.Submit([call, reactor, handler = std::move(handler)] {
+    reactor->Finish(call->End(call->Try([&] {
+      return call->cancelled() ? absl::CancelledError("the caller has gone") : handler(*call);
+    })));
+  });
+  if (!queued.ok()) reactor->Finish(call->End(queued));
+  return reactor;
+}
+
+}  // namespace emserve::server

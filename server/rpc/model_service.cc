@@ -1,0 +1,253 @@
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "emserve/v1/model_service.grpc.pb.h"
+#include "server/codec/model.h"
+#include "server/errors.h"
+#include "server/names.h"
+#include "server/page.h"
+#include "server/rpc/byte_stream.h"
+#include "server/rpc/services.h"
+
+namespace emserve::server {
+namespace {
+
+constexpr int64_t kMaxImportChunk = int64_t{4} << 20;
+
+// Collects a portable file and turns it into a version.
+class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersionRequest> {
+ public:
+  ImportReactor(Calls& calls, grpc::CallbackServerContext& context, ModelRegistry& registry,
+                int64_t max_bytes, v1::ImportModelVersionResponse& response)
+      : call_(calls, context, "ModelService.ImportModelVersion"),
+        calls_(calls),
+        registry_(registry),
+        max_bytes_(max_bytes),
+        response_(response) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    const absl::Status status = ok ? Take() : absl::OkStatus();
+    if (!status.ok()) return Finish(call_.End(status));
+    if (ok) return StartRead(&request_);
+    if (call_.cancelled()) return Finish(call_.End(absl::CancelledError("the caller has gone")));
+    const absl::Status queued = calls_.executor().Submit(
+        [this] { Finish(call_.End(call_.Try([this] { return Import(); }))); });
+    if (!queued.ok()) Finish(call_.End(queued));
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  absl::Status Take() {
+    if (!named_) {
+      named_ = true;
+      model_ = request_.model_id();
+      if (absl::Status status = CheckId("model_id", model_); !status.ok()) return status;
+    } else if (!request_.model_id().empty() && request_.model_id() != model_) {
+      return InvalidArgument("model_id", absl::StrCat("got '", request_.model_id(), "' after '",
+                                                      model_, "', must be the same or empty"));
+    }
+    const auto size = static_cast<int64_t>(request_.data().size());
+    if (size > kMaxImportChunk) {
+      return InvalidArgument(
+          "data", absl::StrCat("got ", size, " bytes, must be at most ", kMaxImportChunk));
+    }
+    if (size > max_bytes_ - static_cast<int64_t>(file_.size())) {
+      return ResourceExhausted("MODEL_FILE_TOO_LARGE", "max_import_bytes",
+                               absl::StrCat("data: got more than ", max_bytes_,
+                                            " bytes, the most a model file may have"),
+                               absl::ZeroDuration());
+    }
+    file_.append(request_.data());
+    return absl::OkStatus();
+  }
+
+  absl::Status Import() {
+    if (!named_)
+      return InvalidArgument("model_id",
+                             "got none, must be the id of the model that gets a version");
+    absl::StatusOr<ModelVersion> version = DecodeModelFile(file_);
+    if (!version.ok()) return version.status();
+    absl::StatusOr<ResolvedVersion> added = registry_.Add(model_, *std::move(version));
+    if (!added.ok()) return added.status();
+    EncodeModelVersion(*added, true, *response_.mutable_model_version());
+    return absl::OkStatus();
+  }
+
+  Call call_;
+  Calls& calls_;
+  ModelRegistry& registry_;
+  const int64_t max_bytes_;
+  v1::ImportModelVersionResponse& response_;
+  v1::ImportModelVersionRequest request_;
+  bool named_ = false;
+  std::string model_;
+  std::string file_;
+};
+
+class ModelService final : public v1::ModelService::CallbackService {
+ public:
+  explicit ModelService(const ServiceEnvironment& environment)
+      : calls_(*environment.calls),
+        registry_(*environment.registry),
+        max_import_bytes_(environment.options->max_import_bytes) {}
+
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
+                                     const v1::GetModelRequest* request,
+                                     v1::GetModelResponse* response) override {
+    return calls_.Now(context, "ModelService.GetModel", [&](Call&) -> absl::Status {
+      absl::StatusOr<std::string> id = ParseModelName("name", request->name());
+      if (!id.ok()) return id.status();
+      absl::StatusOr<std::shared_ptr<const ModelLine>> line = registry_.Get(*id);
+      if (!line.ok()) return line.status();
+      EncodeModel(**line, *response->mutable_model());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override {
+    return calls_.Queue(context, "ModelService.ListModels", [=, this](Call&) -> absl::Status {
+      auto page = registry_.List({request->page_size(), request->page_token()});
+      if (!page.ok()) return page.status();
+      for (const auto& line : page->items) EncodeModel(*line, *response->add_models());
+      response->set_next_page_token(page->next_page_token);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* DeleteModel(grpc::CallbackServerContext* context,
+                                        const v1::DeleteModelRequest* request,
+                                        v1::DeleteModelResponse*) override {
+    return calls_.Now(context, "ModelService.DeleteModel", [&](Call&) -> absl::Status {
+      absl::StatusOr<std::string> id = ParseModelName("name", request->name());
+      if (!id.ok()) return id.status();
+      return registry_.DeleteModel(*id, request->force());
+    });
+  }
+
+  grpc::ServerUnaryReactor* GetModelVersion(grpc::CallbackServerContext* context,
+                                            const v1::GetModelVersionRequest* request,
+                                            v1::GetModelVersionResponse* response) override {
+    return calls_.Queue(context, "ModelService.GetModelVersion", [=, this](Call&) -> absl::Status {
+      absl::StatusOr<ResolvedVersion> found = registry_.Resolve("name", request->name());
+      if (!found.ok()) return found.status();
+      EncodeModelVersion(*found, true, *response->mutable_model_version());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListModelVersions(grpc::CallbackServerContext* context,
+                                              const v1::ListModelVersionsRequest* request,
+                                              v1::ListModelVersionsResponse* response) override {
+    return calls_.Queue(
+        context, "ModelService.ListModelVersions", [=, this](Call&) -> absl::Status {
+          absl::StatusOr<std::string> id = ParseModelName("parent", request->parent());
+          if (!id.ok()) return id.status();
+          auto page = registry_.ListVersions(*id, {request->page_size(), request->page_token()});
+          if (!page.ok()) return page.status();
+          for (const ResolvedVersion& version : page->items) {
+            EncodeModelVersion(version, false, *response->add_model_versions());
+          }
+          response->set_next_page_token(page->next_page_token);
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::ServerUnaryReactor* DeleteModelVersion(grpc::CallbackServerContext* context,
+                                               const v1::DeleteModelVersionRequest* request,
+                                               v1::DeleteModelVersionResponse*) override {
+    return calls_.Now(context, "ModelService.DeleteModelVersion",
+                      [&](Call&) { return registry_.DeleteVersion(request->name()); });
+  }
+
+  grpc::ServerUnaryReactor* SetModelAlias(grpc::CallbackServerContext* context,
+                                          const v1::SetModelAliasRequest* request,
+                                          v1::SetModelAliasResponse* response) override {
+    return calls_.Now(context, "ModelService.SetModelAlias", [&](Call&) -> absl::Status {
+      auto line = registry_.SetAlias(request->name(), request->alias());
+      if (!line.ok()) return line.status();
+      EncodeModel(**line, *response->mutable_model());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* DeleteModelAlias(grpc::CallbackServerContext* context,
+                                             const v1::DeleteModelAliasRequest* request,
+                                             v1::DeleteModelAliasResponse* response) override {
+    return calls_.Now(context, "ModelService.DeleteModelAlias", [&](Call&) -> absl::Status {
+      absl::StatusOr<std::string> id = ParseModelName("name", request->name());
+      if (!id.ok()) return id.status();
+      auto line = registry_.DeleteAlias(*id, request->alias());
+      if (!line.ok()) return line.status();
+      EncodeModel(**line, *response->mutable_model());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* UpdateModelTags(grpc::CallbackServerContext* context,
+                                            const v1::UpdateModelTagsRequest* request,
+                                            v1::UpdateModelTagsResponse* response) override {
+    return calls_.Now(context, "ModelService.UpdateModelTags", [&](Call&) -> absl::Status {
+      absl::StatusOr<Tags> tags =
+          registry_.UpdateTags(request->name(), Tags(request->set().begin(), request->set().end()),
+                               {request->remove().begin(), request->remove().end()});
+      if (!tags.ok()) return tags.status();
+      response->mutable_tags()->insert(tags->begin(), tags->end());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListModelAuditEntries(
+      grpc::CallbackServerContext* context, const v1::ListModelAuditEntriesRequest* request,
+      v1::ListModelAuditEntriesResponse* response) override {
+    return calls_.Queue(
+        context, "ModelService.ListModelAuditEntries", [=, this](Call&) -> absl::Status {
+          absl::StatusOr<std::string> id = ParseModelName("parent", request->parent());
+          if (!id.ok()) return id.status();
+          auto page = registry_.ListAudit(*id, {request->page_size(), request->page_token()});
+          if (!page.ok()) return page.status();
+          for (const auto& entry : page->items)
+            EncodeAuditEntry(*entry, *response->add_audit_entries());
+          response->set_next_page_token(page->next_page_token);
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::ServerWriteReactor<v1::ExportModelVersionResponse>* ExportModelVersion(
+      grpc::CallbackServerContext* context, const v1::ExportModelVersionRequest* request) override {
+    auto* reactor = new ByteStreamReactor<v1::ExportModelVersionResponse>(
+        calls_, *context, "ModelService.ExportModelVersion");
+    reactor->Prepare([this, reactor, request]() -> absl::Status {
+      absl::StatusOr<ResolvedVersion> found = registry_.Resolve("name", request->name());
+      if (!found.ok()) return found.status();
+      auto file = std::make_shared<const std::string>(EncodeModelFile(*found));
+      reactor->Send(*file, file, 0, [](v1::ExportModelVersionResponse&, int64_t) {});
+      return absl::OkStatus();
+    });
+    return reactor;
+  }
+
+  grpc::ServerReadReactor<v1::ImportModelVersionRequest>* ImportModelVersion(
+      grpc::CallbackServerContext* context, v1::ImportModelVersionResponse* response) override {
+    return new ImportReactor(calls_, *context, registry_, max_import_bytes_, *response);
+  }
+
+ private:
+  Calls& calls_;
+  ModelRegistry& registry_;
+  const int64_t max_import_bytes_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeModelService(const ServiceEnvironment& environment) {
+  return std::make_unique<ModelService>(environment);
+}
+
+}  // namespace emserve::server

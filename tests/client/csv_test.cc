@@ -1,0 +1,160 @@
+#include "client/csv.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/client/temp_dir.h"
+
+namespace emserve::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::NanSensitiveDoubleEq;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+CsvTable Parsed(std::string_view text, const CsvOptions& options = {}) {
+  absl::StatusOr<CsvTable> csv = ParseCsv(text, "f.csv", options);
+  EXPECT_TRUE(csv.ok()) << csv.status();
+  return csv.ok() ? *std::move(csv) : CsvTable();
+}
+
+std::string Error(std::string_view text, const CsvOptions& options = {}) {
+  const absl::StatusOr<CsvTable> csv = ParseCsv(text, "f.csv", options);
+  EXPECT_EQ(csv.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(csv.status().message());
+}
+
+TEST(ParseCsv, ReadsHeaderAndRows) {
+  const CsvTable csv = Parsed("a,b\n1,2\n3,4\n");
+  EXPECT_THAT(csv.table.columns, ElementsAre("a", "b"));
+  EXPECT_EQ(csv.table.num_rows, 2);
+  EXPECT_THAT(csv.table.values, ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(csv.notes, IsEmpty());
+}
+
+TEST(ParseCsv, UnderstandsQuotesWindowsLineEndsBlankLinesAndAByteOrderMark) {
+  const CsvTable csv =
+      Parsed("\xEF\xBB\xBF\"a, \"\"x\"\"\", \"b\r\n\r\n\"1\",2\r\n\n  \n3,\" 4\"\r\n5,6");
+  EXPECT_THAT(csv.table.columns, ElementsAre("a, \"x\"", "\"b"));
+  EXPECT_THAT(csv.table.values, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST(ParseCsv, CountsLinesInsideQuotes) {
+  EXPECT_THAT(Error("\"a\nb\",c\n1,2\n\n3,x\n"),
+              HasSubstr("f.csv:5: column \"c\": got \"x\", must be a number"));
+}
+
+TEST(ParseCsv, ReadsMissingValues) {
+  const CsvTable csv = Parsed("a,b\n,NA\nnan, NaN \n1,2\n");
+  EXPECT_THAT(csv.table.values,
+              ElementsAre(NanSensitiveDoubleEq(kNaN), NanSensitiveDoubleEq(kNaN),
+                          NanSensitiveDoubleEq(kNaN), NanSensitiveDoubleEq(kNaN), 1, 2));
+}
+
+TEST(ParseCsv, LeavesOutTextColumnsWithANoteWhenNoneAreChosen) {
+  const CsvTable csv = Parsed(ReadAll(EMSERVE_TEST_DATA "/iris.csv"));
+  EXPECT_THAT(csv.table.columns,
+              ElementsAre("Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"));
+  EXPECT_EQ(csv.table.num_rows, 150);
+  EXPECT_EQ(csv.table.values.size(), 600u);
+  EXPECT_EQ(csv.table.values[599], 1.8);
+  EXPECT_THAT(csv.notes, ElementsAre(HasSubstr("left out Species")));
+}
+
+TEST(ParseCsv, LeavesOutATextColumnThatBeginsWithMissingValues) {
+  const CsvTable csv = Parsed("a,t,b\n1,NA,2\n3,red,4\n");
+  EXPECT_THAT(csv.table.columns, ElementsAre("a", "b"));
+  EXPECT_THAT(csv.table.values, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(ParseCsv, RefusesTextInAColumnOfNumbersWithLineAndColumn) {
+  EXPECT_THAT(Error("a,b\n1,2\n3,oops\n"),
+              HasSubstr("f.csv:3: column \"b\": got \"oops\", must be a number"));
+}
+
+TEST(ParseCsv, ReadsChosenColumnsInTheirOrderAndIgnoresTheOthers) {
+  const CsvTable csv = Parsed("a,b,c\n1,x,3\n4,,6\n", {.columns = {"c", "a"}});
+  EXPECT_THAT(csv.table.columns, ElementsAre("c", "a"));
+  EXPECT_THAT(csv.table.values, ElementsAre(3, 1, 6, 4));
+}
+
+TEST(ParseCsv, RefusesTextInAChosenColumn) {
+  EXPECT_THAT(Error("a,t\n1,red\n", {.columns = {"t"}}),
+              HasSubstr("f.csv:2: column \"t\": got \"red\""));
+}
+
+TEST(ParseCsv, RefusesUnknownAndRepeatedColumns) {
+  EXPECT_THAT(Error("a,b\n1,2\n", {.columns = {"z"}}),
+              HasSubstr("has no column \"z\"; it has a, b"));
+  EXPECT_THAT(Error("a,b\n1,2\n", {.columns = {"a", "a"}}), HasSubstr("twice"));
+  EXPECT_THAT(Error("a,a\n1,2\n"), HasSubstr("f.csv:1: got column \"a\" twice"));
+}
+
+TEST(ParseCsv, LeavesOutRowNumbersWithoutAName) {
+  const CsvTable csv = Parsed("\"\",\"x\"\n\"1\",2\n\"2\",4\n");
+  EXPECT_THAT(csv.table.columns, ElementsAre("x"));
+  EXPECT_THAT(csv.table.values, ElementsAre(2, 4));
+  EXPECT_THAT(csv.notes, ElementsAre(HasSubstr("column 1, which has no name")));
+}
+
+TEST(ParseCsv, RefusesRaggedRows) {
+  EXPECT_THAT(Error("a,b\n1,2\n3\n"), HasSubstr("f.csv:3: got 1 fields, must be 2"));
+  EXPECT_THAT(Error("a,b\n1,2,3\n"), HasSubstr("f.csv:2: got 3 fields, must be 2"));
+}
+
+TEST(ParseCsv, RefusesDamagedQuotesAndEmptyFiles) {
+  EXPECT_THAT(Error("a,b\n\"1,2\n"), HasSubstr("f.csv:2: a quoted field is not closed"));
+  EXPECT_THAT(Error("a,b\n\"1\"x,2\n"), HasSubstr("text follows a closing quote"));
+  EXPECT_THAT(Error(""), HasSubstr("empty file"));
+  EXPECT_THAT(Error("a,b\n"), HasSubstr("no rows"));
+  EXPECT_THAT(Error("a\nred\n"), HasSubstr("no column of numbers"));
+}
+
+TEST(ParseCsv, ReadsFilesWithoutHeader) {
+  const CsvTable csv = Parsed("1,2\n3,4\n", {.header = false});
+  EXPECT_THAT(csv.table.columns, ElementsAre("c0", "c1"));
+  EXPECT_EQ(csv.table.num_rows, 2);
+}
+
+TEST(ParseCsv, RemarksThatAHeaderLooksLikeData) {
+  EXPECT_THAT(Parsed("1,2\n3,4\n").notes, ElementsAre(HasSubstr("--no-header")));
+}
+
+TEST(ParseCsv, NeverCrashesOnRandomBytes) {
+  std::mt19937 random(7);
+  const std::string_view alphabet = ",\"\n\r 1a.-e\tN";
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text;
+    for (size_t n = random() % 40; n > 0; --n) text += alphabet[random() % alphabet.size()];
+    const absl::StatusOr<CsvTable> csv = ParseCsv(text, "f.csv", {.header = i % 2 == 0});
+    if (!csv.ok()) continue;
+    ASSERT_EQ(static_cast<int64_t>(csv->table.values.size()),
+              csv->table.num_rows * csv->table.num_columns())
+        << text;
+  }
+}
+
+TEST(SplitCsvRecord, SplitsAndTrimsNames) {
+  EXPECT_THAT(*SplitCsvRecord("a, b ,\"c,d\""), ElementsAre("a", "b", "c,d"));
+  EXPECT_FALSE(SplitCsvRecord("\"a").ok());
+}
+
+TEST(AppendCsvRecord, WritesWhatParseCsvReads) {
+  const std::vector<std::string> names = {"plain", "a,b", "say \"x\"", " blank ", "two\nlines"};
+  std::string text;
+  AppendCsvRecord(names, text);
+  const std::vector<double> row = {0.1, kNaN, -1e300, 3, 5e-324};
+  AppendCsvRecord(row, text);
+  const CsvTable csv = Parsed(text);
+  EXPECT_THAT(csv.table.columns, ElementsAre("plain", "a,b", "say \"x\"", "blank", "two\nlines"));
+  EXPECT_THAT(csv.table.values, ElementsAre(0.1, NanSensitiveDoubleEq(kNaN), -1e300, 3, 5e-324));
+}
+
+}  // namespace
+}  // namespace emserve::client

@@ -1,0 +1,190 @@
+// NPY files, and files of either format by their names.
+#include "client/data_file.h"
+
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "client/file.h"
+#include "client/npy.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/client/temp_dir.h"
+
+namespace emserve::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A .npy file with this header; version 2 has a longer length field.
+std::string Npy(const std::string& header, std::string_view cells, int version = 1) {
+  std::string out("\x93NUMPY", 6);
+  out += static_cast<char>(version);
+  out += '\0';
+  const uint32_t size = static_cast<uint32_t>(header.size());
+  out.append(reinterpret_cast<const char*>(&size), version == 1 ? 2 : 4);
+  out += header;
+  out += cells;
+  return out;
+}
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+const std::string kHeader = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }    \n";
+const std::string kCells = Bytes<double>({1, 2, 3, 4, 5, 6.5});
+
+std::string Error(const std::string& bytes) {
+  const absl::StatusOr<Table> table = ParseNpy(bytes, "f.npy");
+  EXPECT_EQ(table.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(table.status().message());
+}
+
+TEST(ParseNpy, ReadsBothVersionsAndTypes) {
+  for (const int version : {1, 2}) {
+    const absl::StatusOr<Table> table = ParseNpy(Npy(kHeader, kCells, version), "f.npy");
+    ASSERT_TRUE(table.ok()) << table.status();
+    EXPECT_THAT(table->columns, ElementsAre("c0", "c1", "c2"));
+    EXPECT_EQ(table->num_rows, 2);
+    EXPECT_THAT(table->values, ElementsAre(1, 2, 3, 4, 5, 6.5));
+  }
+  const absl::StatusOr<Table> floats = ParseNpy(
+      Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1)}", Bytes<float>({0.5f, -2})),
+      "f.npy");
+  EXPECT_THAT(floats->values, ElementsAre(0.5, -2));
+  const absl::StatusOr<Table> integers =
+      ParseNpy(Npy("{\"shape\": (3,), \"descr\": \"<i8\", \"fortran_order\": False}",
+                   Bytes<int64_t>({7, -8, 9})),
+               "f.npy");
+  EXPECT_THAT(integers->values, ElementsAre(7, -8, 9));
+  EXPECT_EQ(integers->num_columns(), 1);
+}
+
+TEST(ParseNpy, RefusesWhatItCannotReadAndSaysHowToConvert) {
+  EXPECT_THAT(Error(Npy("{'descr': '>f8', 'fortran_order': False, 'shape': (2, 3)}", kCells)),
+              HasSubstr("astype"));
+  EXPECT_THAT(Error(Npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", kCells)),
+              HasSubstr("'|O'"));
+  EXPECT_THAT(Error(Npy("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3)}", kCells)),
+              HasSubstr("ascontiguousarray"));
+  EXPECT_THAT(Error(Npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 3)}", kCells)),
+              HasSubstr("3 dimensions"));
+  EXPECT_THAT(Error(Npy("{'descr': '<f8', 'fortran_order': False, 'shape': ()}", kCells)),
+              HasSubstr("0 dimensions"));
+  EXPECT_THAT(Error(Npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 3)}", "")),
+              HasSubstr("0 rows"));
+  EXPECT_THAT(Error(Npy(kHeader, kCells, 3)), HasSubstr("format 3"));
+}
+
+TEST(ParseNpy, RefusesHostileHeaders) {
+  for (const char* shape :
+       {"(4611686018427387904, 3)", "(3037000500, 3037000500)", "(99999999999999999999, 1)",
+        "(-2, 3)", "(2, 3, 1, 1", "(2 3)", "(2, 3, )x", "2", "(2.0, 3)"}) {
+    const std::string header =
+        std::string("{'descr': '<f8', 'fortran_order': False, 'shape': ") + shape + "}";
+    Error(Npy(header, kCells));
+  }
+  for (const char* header :
+       {"", "{}", "{'descr': '<f8'}", "{'descr': '<f8', 'descr': '<f8', 'shape': (2, 3)}",
+        "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (2, 3)}",
+        "{'descr': '<f8', 'fortran_order': 0, 'shape': (2, 3)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), 'x': 1}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3)} trailing", "__import__('os')"}) {
+    EXPECT_THAT(Error(Npy(header, kCells)), HasSubstr("header")) << header;
+  }
+}
+
+TEST(ParseNpy, RefusesEveryTruncation) {
+  const std::string whole = Npy(kHeader, kCells);
+  for (size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_FALSE(ParseNpy(whole.substr(0, size), "f.npy").ok()) << size;
+  }
+  EXPECT_FALSE(ParseNpy(whole + "x", "f.npy").ok());
+}
+
+TEST(ParseNpy, NeverCrashesOnFlippedBytes) {
+  std::mt19937 random(3);
+  const std::string whole = Npy(kHeader, kCells);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string bytes = whole;
+    for (int n = 0; n < 3; ++n) bytes[random() % bytes.size()] = static_cast<char>(random());
+    const absl::StatusOr<Table> table = ParseNpy(bytes, "f.npy");
+    if (table.ok()) {
+      ASSERT_EQ(table->values.size() % table->columns.size(), 0u);
+    }
+  }
+}
+
+TEST(ReadDataFile, TellsFormatsApartByContent) {
+  const TempDir dir;
+  const absl::StatusOr<DataFile> npy =
+      ReadDataFile(dir.Write("x.csv", Npy(kHeader, kCells)), {.columns = {"c2", "c0"}});
+  ASSERT_TRUE(npy.ok()) << npy.status();
+  EXPECT_FALSE(npy->has_names);
+  EXPECT_THAT(npy->table.values, ElementsAre(3, 1, 6.5, 4));
+  const absl::StatusOr<DataFile> tsv = ReadDataFile(dir.Write("x.tsv", "a\tb\n1\t2\n"), {});
+  ASSERT_TRUE(tsv.ok()) << tsv.status();
+  EXPECT_TRUE(tsv->has_names);
+  EXPECT_THAT(tsv->table.columns, ElementsAre("a", "b"));
+}
+
+TEST(ReadDataFile, GivesUnnamedColumnsTheExpectedNamesInOrder) {
+  const TempDir dir;
+  const std::string path = dir.Write("x.npy", Npy(kHeader, kCells));
+  const absl::StatusOr<DataFile> file =
+      ReadDataFile(path, {.columns = {"x", "y", "z"}, .unnamed_in_order = true});
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_THAT(file->table.columns, ElementsAre("x", "y", "z"));
+  const absl::StatusOr<DataFile> wrong =
+      ReadDataFile(path, {.columns = {"x", "y"}, .unnamed_in_order = true});
+  EXPECT_THAT(std::string(wrong.status().message()),
+              HasSubstr("got 3 columns without names, must be 2"));
+}
+
+TEST(ReadDataFile, SaysWhichFileCannotBeRead) {
+  const absl::StatusOr<DataFile> file = ReadDataFile("/nowhere/x.csv", {});
+  EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(file.status().message()),
+              HasSubstr("/nowhere/x.csv: cannot be read: No such file"));
+}
+
+TEST(OutputFile, AppearsOnlyWhenItIsComplete) {
+  const TempDir dir;
+  const std::string path = dir.Write("out.csv", "old");
+  {
+    const auto file = OutputFile::Create(path);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->Write("half").ok());
+    EXPECT_EQ(ReadAll(path), "old");
+  }
+  EXPECT_EQ(ReadAll(path), "old");
+  EXPECT_EQ(dir.NumFiles(), 1u);
+  const auto file = OutputFile::Create(path);
+  ASSERT_TRUE((*file)->Write("whole").ok());
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(ReadAll(path), "whole");
+  EXPECT_EQ(dir.NumFiles(), 1u);
+}
+
+TEST(OutputFile, SaysWhyItCannotBeMade) {
+  EXPECT_THAT(std::string(OutputFile::Create("/nowhere/out.csv").status().message()),
+              HasSubstr("/nowhere/out.csv: cannot be written: No such file"));
+  EXPECT_THAT(std::string(OutputFile::Create("/").status().message()), HasSubstr("directory"));
+}
+
+TEST(WriteCsvFile, RoundTrips) {
+  const TempDir dir;
+  const Table table{.columns = {"a", "b c"}, .num_rows = 2, .values = {1.0 / 3, 2, -0.5, 1e-300}};
+  ASSERT_TRUE(WriteCsvFile(table, dir.path("t.csv")).ok());
+  const absl::StatusOr<DataFile> back = ReadDataFile(dir.path("t.csv"), {});
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->table.columns, table.columns);
+  EXPECT_EQ(back->table.values, table.values);
+}
+
+}  // namespace
+}  // namespace emserve::client
