@@ -41,7 +41,7 @@ struct Client {
 // Options for tests: a free port, two threads, small limits, no log.
 ServerOptions TestOptions();
 
-class ServiceTest : public testing::Test {
+class ServiceTest : public ::testing::Test {
  protected:
   // Starts the server; a test that needs other options calls it again before anything else.
   void StartServer(const ServerOptions& options);
