@@ -1,6 +1,7 @@
 #include "core/families.h"
 
 #include <array>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -41,6 +42,17 @@ struct EmissionMaker {
   }
 };
 
+bool SameParts(const GaussianOptions& a, const GaussianOptions& b) {
+  return a.covariance == b.covariance;
+}
+
+bool SameEmission(const EmissionOptions& a, const EmissionOptions& b) {
+  if (a.index() != b.index()) return false;
+  return std::visit(
+      [&b](const auto& mine) { return SameParts(mine, std::get<std::decay_t<decltype(mine)>>(b)); },
+      a);
+}
+
 absl::StatusOr<std::unique_ptr<Model>> MakeMixtureModel(const MixtureOptions& options,
                                                         const Summary& summary,
                                                         const std::vector<std::string>& names) {
@@ -70,6 +82,10 @@ std::span<const FamilyInfo> Families() { return kFamilies; }
 
 std::string_view FamilyName(const ModelOptions& options) {
   return kFamilies[std::get<MixtureOptions>(options).emission.index()].name;
+}
+
+bool SameStructure(const ModelOptions& a, const ModelOptions& b) {
+  return SameEmission(std::get<MixtureOptions>(a).emission, std::get<MixtureOptions>(b).emission);
 }
 
 absl::StatusOr<std::unique_ptr<Model>> MakeModel(const ModelOptions& options,

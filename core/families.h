@@ -43,6 +43,11 @@ std::span<const FamilyInfo> Families();
 // Name of the family that `options` describe, an entry of Families().
 std::string_view FamilyName(const ModelOptions& options);
 
+// Whether parameters of a model of `a` are parameters of a model of `b` too when their layouts
+// agree: the same structure and emission with the same shape of its parts, whatever tunes the fit.
+// Layouts alone do not tell: variances [2] may be of two components or of two columns.
+bool SameStructure(const ModelOptions& a, const ModelOptions& b);
+
 // Checks `options` against the data and builds the model. InvalidArgument or FailedPrecondition
 // with the field path, relative to the options ("num_components: got 0, must be ...",
 // "emission.ridge: ..."). `names` are the modelled columns' names, for messages.

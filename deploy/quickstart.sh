@@ -75,11 +75,12 @@ show_and_run emctl --server "$address" fit gaussian-mixture --data "$data" -k 2 
   --seed 1 --model geyser
 
 say "5. Predicting the kind of each eruption"
-show_and_run emctl --server "$address" predict geyser --data "$data" --output "$output/kinds.csv"
+show_and_run emctl --server "$address" predict geyser --data "$data" --output "$output/kinds.csv" \
+  --outputs labels,posteriors
 show_and_run head -n 4 "$output/kinds.csv"
 
-say "6. The model's parameters"
-show_and_run emctl --server "$address" models get geyser
+say "6. The model, its parameters as above, stays under its name until the server stops"
+show_and_run emctl --server "$address" models list
 
 stop_server || { cat "$server_log" >&2; echo "quickstart: the server did not stop cleanly" >&2; exit 1; }
 say "Done; the server has stopped."

@@ -91,18 +91,12 @@ absl::StatusOr<std::vector<double>> ParametersOf(const ModelVersion& version, co
                                                        "a model of other columns, must be one "
                                                        "of the same columns in the same order"));
   }
-  // Shapes alone do not tell structures apart: as many components as columns, and variances per
-  // component look like variances per column.
-  const auto structure = [](const ModelOptions& options) {
-    return std::visit([](const GaussianOptions& emission) { return emission.covariance; },
-                      std::get<MixtureOptions>(options).emission);
-  };
   const auto same = [](const ArraySpec& a, const ArraySpec& b) {
     return a.name == b.name && a.shape == b.shape;
   };
   const std::vector<ArraySpec>& theirs = version.predictor->model().parameters().arrays();
   const std::vector<ArraySpec>& ours = model.parameters().arrays();
-  if (structure(version.options) != structure(request.model) ||
+  if (!SameStructure(version.options, request.model) ||
       !std::equal(theirs.begin(), theirs.end(), ours.begin(), ours.end(), same)) {
     return InvalidArgument("start.model",
                            absl::StrCat(got,

@@ -283,6 +283,7 @@ void JobTable::EndLocked(const std::shared_ptr<Entry>& entry) {
           ended_bytes_ > options_.max_ended_bytes)) {
     ForgetLocked(*std::shared_ptr<Entry>(ended_entries_.front()));
   }
+  if (options_.on_end) options_.on_end(entry->job->Snapshot());
   ended_.notify_all();
 }
 

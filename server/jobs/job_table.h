@@ -39,6 +39,9 @@ struct JobTableOptions {
   int64_t max_events_per_job = 10000;
   absl::Duration retry_delay = absl::Seconds(1);  // told to clients when the queue is full
   Clock clock = nullptr;                          // required
+  // Told of every job that has ended, for the log; called under the table's lock, so it must be
+  // quick and not call back.
+  std::function<void(const JobSnapshot&)> on_end = nullptr;
 };
 
 struct NewJob {

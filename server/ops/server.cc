@@ -2,21 +2,24 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/numerics/kernels.h"
-#include "grpc/health/v1/health.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "server/ops/credentials.h"
+#include "server/ops/health.h"
 #include "server/ops/log.h"
 #include "server/ops/version.h"
 #include "server/rpc/services.h"
@@ -60,9 +63,22 @@ struct Server::Parts {
               .max_running_jobs = static_cast<int>(options.max_running_jobs),
               .max_ended_jobs = static_cast<int>(options.max_ended_jobs),
               .max_events_per_job = options.max_events_per_job,
-              .clock = absl::Now},
+              .clock = absl::Now,
+              .on_end = [this](const JobSnapshot& job) { LogEnd(job); }},
              pool, hub),
         calls(log, executor) {}
+
+  // One line per job.
+  void LogEnd(const JobSnapshot& job) const {
+    const absl::Duration ran =
+        job.start_time && job.end_time ? *job.end_time - *job.start_time : absl::ZeroDuration();
+    log->info("job {} {} {:.3f}ms waited={:.3f}ms events={}{}", job.id, JobStateName(job.state),
+              absl::ToDoubleMilliseconds(ran),
+              absl::ToDoubleMilliseconds(job.start_time.value_or(*job.end_time) - job.create_time),
+              job.last_sequence,
+              job.error.ok() ? std::string()
+                             : " error=\"" + absl::Utf8SafeCEscape(job.error.message()) + "\"");
+  }
 
   const ServerOptions options;
   const std::shared_ptr<spdlog::logger> log;
@@ -106,8 +122,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& given
   }
 
   grpc::EnableDefaultHealthCheckService(true);
-  // gRPC serves health without its descriptor; linking it in lets reflection describe the service.
-  grpc::health::v1::HealthCheckRequest::descriptor();
+  DescribeHealth();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   builder.AddListeningPort(options.listen, *credentials, &p.port);

@@ -20,7 +20,8 @@ namespace emserve::server {
 template <typename Response>
 class ByteStreamReactor final : public grpc::ServerWriteReactor<Response> {
  public:
-  static constexpr size_t kChunk = size_t{1} << 20;
+  // Small enough to get through a connection that breaks every few hundred kilobytes.
+  static constexpr size_t kChunk = size_t{256} << 10;
 
   ByteStreamReactor(Calls& calls, grpc::CallbackServerContext& context, const char* method)
       : call_(calls, context, method), calls_(calls) {}

@@ -74,8 +74,10 @@ class WatchReactor final : public grpc::ServerWriteReactor<Response> {
   }
 
  private:
-  static constexpr int kBatchEvents = 512;
+  // A few kilobytes a message, so that a watch gets on over a connection that keeps breaking.
+  static constexpr int kBatchEvents = 64;
   static constexpr int64_t kFarBehind = 8192;
+  static constexpr int kThinnedEvents = 512;
 
   class Link final : public Watcher {
    public:
@@ -117,7 +119,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<Response> {
     response_.Clear();
     const JobSnapshot snapshot = job_->Snapshot();
     const int64_t behind = snapshot.last_sequence - cursor_;
-    EventBatch batch = behind > kFarBehind ? job_->log().ReadThinned(cursor_, kBatchEvents)
+    EventBatch batch = behind > kFarBehind ? job_->log().ReadThinned(cursor_, kThinnedEvents)
                                            : job_->log().Read(cursor_, kBatchEvents);
     cursor_ = batch.cursor;
     for (const JobEvent& event : batch.events) EncodeEvent(event, *response_.add_events());

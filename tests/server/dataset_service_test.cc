@@ -216,7 +216,7 @@ TEST_F(DatasetServiceTest, WrongDigestMakesTheDatasetFailed) {
   v1::Dataset dataset;
   ASSERT_TRUE(Write("datasets/d", Bytes({1, 2}), 0, 100, &dataset).ok());
   EXPECT_EQ(dataset.state(), v1::Dataset::STATE_FAILED);
-  EXPECT_EQ(dataset.error().code(), grpc::StatusCode::DATA_LOSS)
+  EXPECT_EQ(dataset.error().code(), grpc::StatusCode::INVALID_ARGUMENT)
       << dataset.error().ShortDebugString();
   v1::FitRequest fit = FaithfulFit(1);
   fit.clear_inline_data();
@@ -274,7 +274,7 @@ TEST_F(DatasetServiceTest, HostileShapesAreRefusedWithTheField) {
   request = TableOf("d", 1, 1);
   request.mutable_dataset()->mutable_expire_time()->set_seconds(1);
   refused(request, "dataset.expire_time");
-  refused(v1::CreateDatasetRequest(), "dataset");
+  refused(v1::CreateDatasetRequest(), "dataset.columns");
 }
 
 TEST_F(DatasetServiceTest, MemoryBudgetIsTakenAtCreationAndGivenBackByDelete) {
