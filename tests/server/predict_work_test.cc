@@ -33,20 +33,18 @@ std::vector<double> CellsOf(const DatasetContent& content) {
 
 class PredictWorkTest : public ::testing::Test {
  protected:
-  PredictWorkTest() {
-    EXPECT_THAT(server_.registry.Add("m", TwoClusterVersion()), IsOk());
-  }
+  PredictWorkTest() { EXPECT_THAT(server_.registry.Add("m", TwoClusterVersion()), IsOk()); }
 
-  PredictEnvironment environment() {
-    return {&server_.datasets, &server_.registry, &server_.pool};
-  }
+  PredictEnvironment environment() { return {&server_.datasets, &server_.registry, &server_.pool}; }
   void UploadCells(const std::string& id, std::initializer_list<const char*> columns,
                    const std::vector<double>& cells) {
     const auto rows = static_cast<int64_t>(cells.size() / columns.size());
     ASSERT_THAT(Upload(server_.datasets, id, RealColumns(columns, rows), Packed(cells)), IsOk());
   }
   static PredictRequest Request(PredictionOutputs outputs = {}) {
-    return {.model = "models/m", .dataset = "datasets/d", .outputs = outputs,
+    return {.model = "models/m",
+            .dataset = "datasets/d",
+            .outputs = outputs,
             .output_dataset_id = "out"};
   }
   absl::Status Refusal(const PredictRequest& request) {
@@ -92,9 +90,10 @@ TEST_F(PredictWorkTest, MakesADatasetOfWhatWasAskedFor) {
   EXPECT_EQ(made.schema->columns[3].name, "log_density");
 
   const Table table = Table::FromValues({0, 0, 10, 10, 5, 5, 1, -1}, 4, 2).value();
-  const Prediction expected =
-      server_.registry.Resolve("", "models/m").value().version->predictor->Predict(table, kAll)
-          .value();
+  const Prediction expected = server_.registry.Resolve("", "models/m")
+                                  .value()
+                                  .version->predictor->Predict(table, kAll)
+                                  .value();
   const std::vector<double> cells = CellsOf(*made.content);
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(cells[4 * i], static_cast<double>(expected.labels[i]));
@@ -129,14 +128,14 @@ TEST_F(PredictWorkTest, FindsTheModelsColumnsByName) {
   schema.columns[1].levels = {"a"};
   ModelVersion lopsided = TwoClusterVersion();
   lopsided.theta = {0.5, 0.5, 0, 10, 10, 0, 1, 1};  // (x, y) around (0, 10) and (10, 0)
-  lopsided.predictor = Predictor::Create(lopsided.options, lopsided.summary,
-                                         lopsided.column_names(), lopsided.theta)
-                           .value();
+  lopsided.predictor =
+      Predictor::Create(lopsided.options, lopsided.summary, lopsided.column_names(), lopsided.theta)
+          .value();
   ASSERT_THAT(server_.registry.Add("m", lopsided), IsOk());
   const float missing = std::numeric_limits<float>::quiet_NaN();  // in a column that is not used
-  ASSERT_THAT(Upload(server_.datasets, "d", schema,
-                     Packed(std::vector<float>{10, 0, 0, 0, missing, 10})),
-              IsOk());
+  ASSERT_THAT(
+      Upload(server_.datasets, "d", schema, Packed(std::vector<float>{10, 0, 0, 0, missing, 10})),
+      IsOk());
   EXPECT_THAT(CellsOf(*Predicted(Request())), ElementsAre(0, 1));
 }
 

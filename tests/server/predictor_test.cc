@@ -105,8 +105,9 @@ TEST(PredictorTest, RefusesHostileModelsByName) {
           [](Parts& p) { p.summary.num_weighted_rows = 101; });
   refused("num_components: got 0", [](Parts& p) { p.options = Mixture(0); });
   refused("num_components: got -5", [](Parts& p) { p.options = Mixture(-5); });
-  refused("num_components: got 101", [](Parts& p) { p.options = Mixture(101); },
-          absl::StatusCode::kFailedPrecondition);
+  refused(
+      "num_components: got 101", [](Parts& p) { p.options = Mixture(101); },
+      absl::StatusCode::kFailedPrecondition);
   refused("emission.ridge: got nan", [](Parts& p) {
     p.options = MixtureOptions{2, GaussianOptions{.ridge = kNan}};
   });
@@ -133,9 +134,9 @@ TEST(PredictorTest, RefusesGiganticClaimsBeforeAnythingIsAllocated) {
 }
 
 TEST(PredictorTest, PredictsWhatCoreInfers) {
-  for (const Covariance covariance : {Covariance::kFull, Covariance::kTied, Covariance::kDiagonal,
-                                      Covariance::kTiedDiagonal, Covariance::kSpherical,
-                                      Covariance::kTiedSpherical}) {
+  for (const Covariance covariance :
+       {Covariance::kFull, Covariance::kTied, Covariance::kDiagonal, Covariance::kTiedDiagonal,
+        Covariance::kSpherical, Covariance::kTiedSpherical}) {
     const testing::Data data = testing::Iris();
     const Table table = data.ToTable();
     const ModelOptions options = Mixture(3, covariance);
@@ -210,9 +211,9 @@ TEST(PredictorTest, NamesTheCellThatIsNotFinite) {
     EXPECT_THAT(predictor->Predict(table, {.labels = true}),
                 FailsWith(absl::StatusCode::kInvalidArgument, "in column '1'"));
     std::vector<double> out(50000);
-    EXPECT_THAT(
-        predictor->PredictRows(table, {.labels = true}, share, {}, [](int) {}, out.data()),
-        FailsWith(absl::StatusCode::kInvalidArgument, "rows[43210]: got"));
+    EXPECT_THAT(predictor->PredictRows(
+                    table, {.labels = true}, share, {}, [](int) {}, out.data()),
+                FailsWith(absl::StatusCode::kInvalidArgument, "rows[43210]: got"));
   }
 }
 
@@ -238,8 +239,8 @@ TEST(PredictorTest, ManyThreadsWriteTheSameBitsAsOneCall) {
     Pool::Share share(pool);
     std::atomic<int64_t> rows_done = 0;
     std::vector<double> out(60000 * 6, kNan);
-    ASSERT_THAT(predictor->PredictRows(table, kAll, share, {},
-                                       [&](int rows) { rows_done += rows; }, out.data()),
+    ASSERT_THAT(predictor->PredictRows(
+                    table, kAll, share, {}, [&](int rows) { rows_done += rows; }, out.data()),
                 IsOk());
     EXPECT_EQ(rows_done, 60000);
     for (size_t i = 0; i < 60000; ++i) {
@@ -261,13 +262,13 @@ TEST(PredictorTest, StopsWithinABlock) {
     Pool::Share share(pool);
     std::stop_source stop;
     std::atomic<int> blocks = 0;
-    const absl::Status status = predictor->PredictRows(table, {.labels = true}, share,
-                                                       stop.get_token(),
-                                                       [&](int) {
-                                                         ++blocks;
-                                                         stop.request_stop();
-                                                       },
-                                                       out.data());
+    const absl::Status status = predictor->PredictRows(
+        table, {.labels = true}, share, stop.get_token(),
+        [&](int) {
+          ++blocks;
+          stop.request_stop();
+        },
+        out.data());
     EXPECT_THAT(status, FailsWith(absl::StatusCode::kCancelled, ""));
     EXPECT_GE(blocks, 1);
     EXPECT_LE(blocks, threads);  // those that were under way

@@ -47,9 +47,9 @@ inline ModelVersion TwoClusterVersion(double weight = 0.5) {
   version.columns = {{.name = "x", .levels = {}}, {.name = "y", .levels = {}}};
   version.summary = UnitSummary(2);
   version.theta = {weight, 1 - weight, 0, 0, 10, 10, 1, 1};
-  version.predictor = Predictor::Create(version.options, version.summary, version.column_names(),
-                                        version.theta)
-                          .value();
+  version.predictor =
+      Predictor::Create(version.options, version.summary, version.column_names(), version.theta)
+          .value();
   version.report = std::make_shared<const FitReport>();
   return version;
 }

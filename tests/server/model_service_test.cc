@@ -1,0 +1,249 @@
+// ModelService, PredictionService and SystemService over a real socket.
+#include <random>
+
+#include "tests/server/service_test.h"
+
+namespace emserve::server {
+namespace {
+
+class ModelServiceTest : public ServiceTest {
+ protected:
+  void SetUp() override {
+    ServiceTest::SetUp();
+    v1::FitRequest request = FaithfulFit(2);
+    request.mutable_fit()->set_model_id("geyser");
+    Fit(request);
+  }
+
+  std::string Export(const std::string& name) {
+    grpc::ClientContext context;
+    v1::ExportModelVersionRequest request;
+    request.set_name(name);
+    const auto reader = client_->models->ExportModelVersion(&context, request);
+    std::string file;
+    for (v1::ExportModelVersionResponse chunk; reader->Read(&chunk);) file += chunk.data();
+    EXPECT_TRUE(reader->Finish().ok());
+    return file;
+  }
+
+  grpc::Status Import(const std::string& id, const std::string& file,
+                      v1::ModelVersion* version = nullptr) {
+    grpc::ClientContext context;
+    v1::ImportModelVersionResponse response;
+    const auto writer = client_->models->ImportModelVersion(&context, &response);
+    v1::ImportModelVersionRequest request;
+    request.set_model_id(id);
+    for (size_t begin = 0; begin == 0 || begin < file.size(); begin += 1000) {
+      request.set_data(file.substr(begin, 1000));
+      if (!writer->Write(request)) break;
+      request.clear_model_id();
+    }
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    if (version != nullptr) *version = response.model_version();
+    return status;
+  }
+
+  v1::ModelVersion Get(const std::string& name) {
+    grpc::ClientContext context;
+    v1::GetModelVersionRequest request;
+    request.set_name(name);
+    v1::GetModelVersionResponse response;
+    EXPECT_TRUE(client_->models->GetModelVersion(&context, request, &response).ok());
+    return response.model_version();
+  }
+
+  grpc::Status Predict(const v1::PredictRequest& request, v1::PredictResponse* response) {
+    grpc::ClientContext context;
+    return client_->predictions->Predict(&context, request, response);
+  }
+
+  v1::PredictRequest EverythingAbout(const std::string& model) {
+    v1::PredictRequest request;
+    request.set_model(model);
+    *request.mutable_table() = Inline(emserve::testing::Faithful());
+    request.add_outputs(v1::PREDICTION_OUTPUT_LABELS);
+    request.add_outputs(v1::PREDICTION_OUTPUT_POSTERIORS);
+    request.add_outputs(v1::PREDICTION_OUTPUT_LOG_DENSITIES);
+    return request;
+  }
+};
+
+TEST_F(ModelServiceTest, AnExportedModelComesBackBitForBit) {
+  const std::string file = Export("models/geyser");
+  v1::ModelVersion imported;
+  const grpc::Status status = Import("copy", file, &imported);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(imported.name(), "models/copy/versions/1");
+  EXPECT_TRUE(imported.imported());
+  EXPECT_EQ(imported.parameters().SerializeAsString(),
+            Get("models/geyser/versions/1").parameters().SerializeAsString());
+  v1::PredictResponse first, second;
+  ASSERT_TRUE(Predict(EverythingAbout("models/geyser"), &first).ok());
+  ASSERT_TRUE(Predict(EverythingAbout("models/copy"), &second).ok());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(first.outputs(i).SerializeAsString(), second.outputs(i).SerializeAsString());
+  }
+}
+
+TEST_F(ModelServiceTest, CutOrAlteredFilesAreRefusedAndNothingIsKept) {
+  const std::string file = Export("models/geyser");
+  std::mt19937 random(3);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_FALSE(Import("bad", file.substr(0, random() % file.size())).ok());
+    std::string altered = file;
+    altered[random() % altered.size()] ^= static_cast<char>(1 << (random() % 8));
+    EXPECT_FALSE(Import("bad", altered).ok());
+  }
+  EXPECT_FALSE(Import("bad", "").ok());
+  EXPECT_FALSE(Import("bad", file + "x").ok());
+  EXPECT_THAT(Import("Bad Id", file), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "model_id"));
+  grpc::ClientContext context;
+  v1::GetModelRequest request;
+  request.set_name("models/bad");
+  v1::GetModelResponse response;
+  EXPECT_EQ(client_->models->GetModel(&context, request, &response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ModelServiceTest, AliasesMoveAndProtectTheirVersion) {
+  v1::FitRequest again = FaithfulFit(3);
+  again.mutable_fit()->set_model_id("geyser");
+  Fit(again);
+  const auto alias = [this](const std::string& version) {
+    grpc::ClientContext context;
+    v1::SetModelAliasRequest request;
+    request.set_name(version);
+    request.set_alias("live");
+    v1::SetModelAliasResponse response;
+    return client_->models->SetModelAlias(&context, request, &response);
+  };
+  ASSERT_TRUE(alias("models/geyser/versions/1").ok());
+  EXPECT_EQ(Get("models/geyser@live").name(), "models/geyser/versions/1");
+  ASSERT_TRUE(alias("models/geyser/versions/2").ok());
+  EXPECT_EQ(Get("models/geyser@live").name(), "models/geyser/versions/2");
+  EXPECT_EQ(alias("models/geyser/versions/9").error_code(), grpc::StatusCode::NOT_FOUND);
+  const auto remove = [this](const std::string& version) {
+    grpc::ClientContext context;
+    v1::DeleteModelVersionRequest request;
+    request.set_name(version);
+    v1::DeleteModelVersionResponse response;
+    return client_->models->DeleteModelVersion(&context, request, &response);
+  };
+  EXPECT_EQ(remove("models/geyser/versions/2").error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(remove("models/geyser/versions/1").ok());
+}
+
+TEST_F(ModelServiceTest, StreamPredictAnswersEachRequestAndSurvivesABadOne) {
+  grpc::ClientContext context;
+  const auto stream = client_->predictions->StreamPredict(&context);
+  v1::StreamPredictRequest request;
+  request.set_model("models/geyser");
+  for (const double value : {2.0, 50.0, 4.5, 80.0}) request.mutable_table()->add_values(value);
+  v1::StreamPredictResponse answer;
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.status().code(), 0);
+  ASSERT_EQ(answer.outputs_size(), 1);
+  EXPECT_NE(answer.outputs(0).tensor().values(0), answer.outputs(0).tensor().values(1));
+  v1::StreamPredictRequest bad;
+  bad.mutable_table()->add_values(1);
+  ASSERT_TRUE(stream->Write(bad));
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.status().code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_model();
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.status().code(), 0);
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&answer));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ModelServiceTest, ABatchPredictionEqualsPredict) {
+  const std::string dataset = Upload("rows", emserve::testing::Faithful());
+  v1::CreateJobRequest request;
+  v1::PredictSpec& spec = *request.mutable_job()->mutable_predict();
+  spec.set_model("models/geyser");
+  spec.set_dataset(dataset);
+  spec.add_outputs(v1::PREDICTION_OUTPUT_LOG_DENSITIES);
+  spec.set_output_dataset_id("answers");
+  grpc::ClientContext context;
+  v1::CreateJobResponse response;
+  const grpc::Status status = client_->jobs->CreateJob(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const v1::Job job = AwaitEnd(response.job().name());
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.ShortDebugString();
+  EXPECT_EQ(job.predict_result().dataset(), "datasets/answers");
+  grpc::ClientContext read_context;
+  v1::ReadDatasetRequest read;
+  read.set_name("datasets/answers");
+  const auto reader = client_->datasets->ReadDataset(&read_context, read);
+  std::string bytes;
+  for (v1::ReadDatasetResponse chunk; reader->Read(&chunk);) bytes += chunk.data();
+  ASSERT_TRUE(reader->Finish().ok());
+  v1::PredictResponse direct;
+  ASSERT_TRUE(Predict(EverythingAbout("models/geyser"), &direct).ok());
+  const auto& values = direct.outputs(2).tensor().values();
+  EXPECT_EQ(bytes, Bytes(std::vector<double>(values.begin(), values.end())));
+}
+
+TEST_F(ModelServiceTest, SamplesAreDeterminedByTheirSeedAndBounded) {
+  const auto sample = [this](int64_t rows, uint64_t seed, v1::SampleResponse* response) {
+    grpc::ClientContext context;
+    v1::SampleRequest request;
+    request.set_model("models/geyser");
+    request.set_num_rows(rows);
+    request.set_seed(seed);
+    return client_->predictions->Sample(&context, request, response);
+  };
+  v1::SampleResponse first, second, other;
+  ASSERT_TRUE(sample(50, 1, &first).ok());
+  ASSERT_TRUE(sample(50, 1, &second).ok());
+  ASSERT_TRUE(sample(50, 2, &other).ok());
+  EXPECT_EQ(first.rows().SerializeAsString(), second.rows().SerializeAsString());
+  EXPECT_NE(first.rows().SerializeAsString(), other.rows().SerializeAsString());
+  v1::SampleResponse none;
+  EXPECT_THAT(sample(0, 1, &none), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "num_rows"));
+  EXPECT_THAT(sample(std::numeric_limits<int64_t>::max(), 1, &none),
+              IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "num_rows"));
+}
+
+TEST_F(ModelServiceTest, AWarmStartContinuesFromAStoredModel) {
+  v1::FitRequest request = FaithfulFit(2);
+  request.mutable_fit()->mutable_start()->set_model("models/geyser");
+  const v1::Job job = Fit(request);
+  EXPECT_LE(job.fit_result().report().iterations(), 2);
+  EXPECT_NEAR(job.fit_result().report().log_likelihood(), -1130.263960, 1e-5);
+  v1::FitRequest given = FaithfulFit(2);
+  *given.mutable_fit()->mutable_start()->mutable_parameters() = Get("models/geyser").parameters();
+  EXPECT_LE(Fit(given).fit_result().report().iterations(), 2);
+}
+
+TEST_F(ModelServiceTest, ServerInfoListsFamiliesAndLimits) {
+  grpc::ClientContext context;
+  v1::GetServerInfoResponse info;
+  ASSERT_TRUE(client_->system->GetServerInfo(&context, {}, &info).ok());
+  ASSERT_GE(info.families_size(), 1);
+  EXPECT_EQ(info.families(0).name(), "gaussian_mixture");
+  EXPECT_GT(info.limits_size(), 5);
+  EXPECT_EQ(info.num_threads(), 2);
+}
+
+TEST_F(ModelServiceTest, GarbagePageTokensAndSizesAreRefused) {
+  const auto list = [this](int size, const std::string& token) {
+    grpc::ClientContext context;
+    v1::ListModelsRequest request;
+    request.set_page_size(size);
+    request.set_page_token(token);
+    v1::ListModelsResponse response;
+    return client_->models->ListModels(&context, request, &response);
+  };
+  EXPECT_TRUE(list(0, "").ok());
+  EXPECT_THAT(list(-1, ""), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "page_size"));
+  EXPECT_THAT(list(1001, ""), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "page_size"));
+  EXPECT_THAT(list(10, "garbage"), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "page_token"));
+}
+
+}  // namespace
+}  // namespace emserve::server
