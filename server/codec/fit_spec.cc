@@ -11,7 +11,6 @@
 namespace emserve::server {
 namespace {
 
-constexpr int kMaxRestarts = 100000;
 constexpr std::array kStartMethods = {
     std::pair(v1::START_METHOD_KMEANS_PLUS_PLUS, StartMethod::kKMeansPlusPlus),
     std::pair(v1::START_METHOD_RANDOM_ROWS, StartMethod::kRandomRows),
@@ -65,13 +64,7 @@ absl::StatusOr<FitOptions> DecodeFitOptions(const v1::FitSpec& spec, const std::
   if (!status.ok()) return status;
   if (spec.has_seed()) options.seed = spec.seed();
   if (options.start == StartMethod::kGiven) options.restarts = 1;
-  if (spec.has_restarts()) {
-    if (spec.restarts() < 1 || spec.restarts() > kMaxRestarts) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ".restarts: got ", spec.restarts(), ", must be 1 to ", kMaxRestarts));
-    }
-    options.restarts = spec.restarts();
-  }
+  if (spec.has_restarts()) options.restarts = spec.restarts();
   if (options.start == StartMethod::kGiven && options.restarts != 1) {
     return absl::InvalidArgumentError(absl::StrCat(path, ".restarts: got ", options.restarts,
                                                    ", must be 1 or absent with a given start"));

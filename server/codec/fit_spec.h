@@ -1,5 +1,4 @@
-// What is asked of a fit beside the model: start, seed, restarts and stopping; and the names that
-// core's errors have in the request.
+// What is asked of a fit beside the model: start, seed, restarts and stopping.
 #ifndef EMSERVE_SERVER_CODEC_FIT_SPEC_H_
 #define EMSERVE_SERVER_CODEC_FIT_SPEC_H_
 
@@ -16,20 +15,13 @@ namespace emserve::server {
 // Seed, restarts, start method and stopping of `spec`; absent fields keep core's defaults. A start
 // from parameters or from a model makes the start kGiven and, if absent, restarts 1; the parameters
 // themselves (FitOptions::given) need the model's layout and are the caller's to add.
-// InvalidArgument under `path`: an unknown start method, a malformed time budget, restarts outside
-// [1, 100000]; other ranges are core's to check.
+// InvalidArgument under `path`: an unknown start method, a malformed time budget, restarts with a
+// given start; ranges are the domain's to check.
 absl::StatusOr<FitOptions> DecodeFitOptions(const v1::FitSpec& spec, const std::string& path);
 
 // Writes what `model` and `options` say into `spec` with every field present, so that a stored
 // specification repeats the fit whatever later defaults are. What the start is drawn from is kept.
 void CompleteFitSpec(const ModelOptions& model, const FitOptions& options, v1::FitSpec& spec);
-
-// Core names fields relative to what it was given ("emission.ridge", "max_iterations", "data[3]");
-// this is `status` with the field's path in the request. `path` is the spec's ("job.fit"), `data`
-// is what the rows came from ("inline_data" or "job.fit.dataset").
-absl::Status NameFitField(const absl::Status& status, const v1::FitSpec& spec,
-                          const ModelOptions& model, const std::string& path,
-                          const std::string& data);
 
 }  // namespace emserve::server
 
