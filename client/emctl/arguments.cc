@@ -443,7 +443,7 @@ std::string UsageError(const CLI::App& root, const CLI::ParseError& error) {
   }
   if (!commands.empty()) {
     const std::vector<std::string> rest = app->remaining();
-    what = absl::StrCat(name, ": got ", rest.empty() ? "no command" : rest.front(), ", must be ",
+    what = absl::StrCat("got ", rest.empty() ? "no command" : rest.front(), ", must be ",
                         absl::StrJoin(commands, ", "));
   }
   return absl::StrCat(Printable(what), "; see ", name, " --help");

@@ -33,7 +33,9 @@ class EventDisplay {
       }
       unprinted_ = text;
     } else if (event.has_warning()) {
-      session_.Note(absl::StrCat("warning: ", event.warning().message()));
+      // Thousands of restarts can bring thousands; the result has them all.
+      constexpr size_t kMostShown = 10;
+      if (warnings_.size() < kMostShown) session_.Note(WarningLine(event.warning()));
       warnings_.push_back(event.warning());
     } else if (event.has_state_change()) {
       // The last iteration stays to be seen.

@@ -29,8 +29,8 @@ absl::Status PrintModel(Session& session, const v1::Model& model) {
   TextTable table("ll");
   table.Add({"name", Printable(model.name())});
   table.Add({"versions", absl::StrCat(model.num_versions(), ", newest ", model.latest_version())});
-  table.Add({"aliases", Pairs(model.aliases())});
-  table.Add({"tags", Pairs(model.tags())});
+  if (!model.aliases().empty()) table.Add({"aliases", Pairs(model.aliases())});
+  if (!model.tags().empty()) table.Add({"tags", Pairs(model.tags())});
   table.Add({"created", FormatTime(model.create_time())});
   table.Add({"updated", FormatTime(model.update_time())});
   return session.Print(table.ToString());
@@ -83,7 +83,7 @@ absl::Status GetModel(Session& session, const std::string& model) {
     origin.Add({"aliases", Printable(absl::StrJoin(version->aliases(), ", "))});
   }
   if (version->tags_size() > 0) origin.Add({"version tags", Pairs(version->tags())});
-  return session.Print(absl::StrCat(origin.ToString(), Summary(*version, {})));
+  return session.Print(absl::StrCat(Summary(*version, {}), "\n", origin.ToString()));
 }
 
 absl::Status ListVersions(Session& session, const std::string& model, int64_t limit) {

@@ -84,22 +84,22 @@ std::string ProgressBar(std::string_view what, int64_t done, int64_t total, absl
 std::function<void(int64_t done, int64_t total)> DrawBar(StatusLine& line, std::string what) {
   if (!line.is_terminal()) return nullptr;
   return [&line, what = std::move(what), start = absl::Now()](int64_t done, int64_t total) {
-    constexpr int kWidth = 30;
+    constexpr int kWidth = 20;
     line.Draw(ProgressBar(what, done, total, absl::Now() - start, kWidth), done == total);
   };
 }
 
 std::string IterationLines::Format(const v1::IterationEvent& event) {
-  std::string line = absl::StrFormat("restart %d  iteration %4d  objective %.6f", event.restart(),
+  std::string line = absl::StrFormat("restart %d  iteration %4d  objective %.10g", event.restart(),
                                      event.iteration(), event.objective());
   Last& last = restarts_[event.restart()];
   if (event.has_change()) {
-    absl::StrAppendFormat(&line, "  change %9.3g", event.change());
+    absl::StrAppendFormat(&line, "  change %.3g", event.change());
     // Events can be thinned out: over m iterations the rate is the m-th root of the quotient.
     const double quotient = event.change() / last.change;
     const int64_t steps = event.iteration() - last.iteration;
     if (last.iteration > 0 && steps > 0 && quotient > 0 && std::isfinite(quotient)) {
-      absl::StrAppendFormat(&line, "  rate %.4f",
+      absl::StrAppendFormat(&line, "  rate %.3f",
                             std::pow(quotient, 1.0 / static_cast<double>(steps)));
     }
   }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
 #include "proto/wire/tensor.h"
@@ -17,6 +18,7 @@ constexpr size_t kMostComponents = 32;
 constexpr size_t kMostColumns = 12;
 constexpr size_t kMostMatrices = 12;
 constexpr int kMostOptima = 10;
+constexpr size_t kMostWarnings = 10;
 
 // A parameter, with what its dimensions run over: 'k' components, 'd' columns of the data.
 struct Array {
@@ -199,14 +201,22 @@ std::string Remarks(const v1::FitReport& report, const std::vector<v1::WarningEv
     if (repair.component() >= 0) absl::StrAppend(&out, ", component ", repair.component());
     absl::StrAppend(&out, ", amount ", Short(repair.amount()));
   }
-  for (const v1::WarningEvent& warning : warnings) {
-    absl::StrAppend(&out, "\nwarning: ", Printable(warning.message()), " [",
-                    Printable(warning.reason()), "]");
+  for (size_t i = 0; i < std::min(warnings.size(), kMostWarnings); ++i) {
+    absl::StrAppend(&out, "\n", WarningLine(warnings[i]));
+  }
+  if (warnings.size() > kMostWarnings) {
+    absl::StrAppend(&out, "\nand ", warnings.size() - kMostWarnings, " more warnings (use --json)");
   }
   return out.empty() ? out : out + "\n";
 }
 
 }  // namespace
+
+std::string WarningLine(const v1::WarningEvent& warning) {
+  std::string line = absl::StrCat("warning ", warning.reason());
+  if (warning.restart() >= 0) absl::StrAppend(&line, ", restart ", warning.restart());
+  return Printable(absl::StrCat(line, ": ", warning.message()));
+}
 
 std::string DescribeSpec(const v1::ModelSpec& spec) {
   if (!spec.has_mixture()) return "model";
@@ -226,10 +236,11 @@ std::string Summary(const v1::ModelVersion& version,
   figures.Add({"family", DescribeSpec(version.spec().model())});
   figures.Add({"data", absl::StrCat(version.num_rows(), " rows of ",
                                     Printable(absl::StrJoin(columns, ", ")))});
-  figures.Add(
-      {"termination",
-       absl::StrCat(EnumWord(*v1::Termination_descriptor(), report.termination()), " after ",
-                    report.iterations(), " iterations of restart ", report.restart())});
+  figures.Add({"termination",
+               absl::StrCat(
+                   absl::StrReplaceAll(
+                       EnumWord(*v1::Termination_descriptor(), report.termination()), {{"_", " "}}),
+                   " after ", report.iterations(), " iterations of restart ", report.restart())});
   figures.Add({"", Printable(report.message())});
   figures.Add({"log-likelihood", Fixed(report.log_likelihood())});
   if (report.log_prior() != 0) figures.Add({"objective", Fixed(report.objective())});

@@ -13,6 +13,9 @@ namespace emserve::emctl {
 // The specification in words, e.g. "Gaussian mixture, full covariance".
 std::string DescribeSpec(const v1::ModelSpec& spec);
 
+// One line on a warning: reason, restart and message.
+std::string WarningLine(const v1::WarningEvent& warning);
+
 // Figures, parameters as aligned tables, optima, repairs and warnings of a version, several lines.
 // Parameters too large for a page are named with their shapes instead.
 std::string Summary(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);

@@ -329,12 +329,12 @@ void JobTable::RunJobs(std::stop_token stop) {
     working_bytes_ += entry->working_bytes;
     lock.unlock();
 
-    absl::StatusOr<JobResult> result = JobResult();
-    {
+    const auto run = [&]() -> absl::StatusOr<JobResult> {
       Pool::Share share(pool_);
       JobContext context(*entry->job, share, entry->job->stop_.get_token(), options_.clock);
-      result = RunWork(*entry->work, context);
-    }
+      return RunWork(*entry->work, context);
+    };
+    absl::StatusOr<JobResult> result = run();
     entry->work.reset();  // what it held is free before anybody sees the job's end
 
     lock.lock();

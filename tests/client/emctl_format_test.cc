@@ -210,6 +210,18 @@ TEST(Summary, ShowsFiguresTablesOptimaAndRepairs) {
   EXPECT_THAT(text, HasSubstr("repair: VARIANCE_FLOORED, component 1, amount 0.5"));
 }
 
+TEST(Summary, ShowsTheFirstWarningsAndCountsTheOthers) {
+  v1::WarningEvent warning;
+  warning.set_reason("RESTART_FAILED");
+  warning.set_message("component 1 is empty");
+  warning.set_restart(7);
+  const std::string text = Summary(Version(), std::vector<v1::WarningEvent>(12, warning));
+  EXPECT_THAT(text, HasSubstr("\nwarning RESTART_FAILED, restart 7: component 1 is empty\n"));
+  EXPECT_THAT(text, HasSubstr("\nand 2 more warnings (use --json)\n"));
+  warning.set_restart(-1);
+  EXPECT_EQ(WarningLine(warning), "warning RESTART_FAILED: component 1 is empty");
+}
+
 TEST(Summary, NamesParametersThatAreTooLarge) {
   v1::ModelVersion version = Version();
   for (int c = 0; c < 50; ++c) version.add_columns()->set_name("c" + std::to_string(c));
@@ -226,12 +238,11 @@ TEST(IterationLines, ShowChangeAndRate) {
   EXPECT_THAT(lines.Format(event), Not(HasSubstr("rate")));
   event.set_iteration(2);
   event.set_change(4);
-  EXPECT_EQ(lines.Format(event),
-            "restart 0  iteration    2  objective -100.000000  change         4  rate 0.5000");
+  EXPECT_EQ(lines.Format(event), "restart 0  iteration    2  objective -100  change 4  rate 0.500");
   // Two iterations later the change has fallen to a quarter: the rate is a half again.
   event.set_iteration(4);
   event.set_change(1);
-  EXPECT_THAT(lines.Format(event), HasSubstr("rate 0.5000"));
+  EXPECT_THAT(lines.Format(event), HasSubstr("rate 0.500"));
   event.set_restart(1);
   EXPECT_THAT(lines.Format(event), Not(HasSubstr("rate")));
 }
