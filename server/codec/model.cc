@@ -1,5 +1,7 @@
 #include "server/codec/model.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +14,7 @@
 #include "server/codec/parameters.h"
 #include "server/codec/report.h"
 #include "server/digest.h"
+#include "server/errors.h"
 #include "server/names.h"
 
 namespace emserve::server {
@@ -33,18 +36,48 @@ void EncodeSummary(const Summary& from, size_t c, v1::ColumnSummary& to) {
   to.set_first_non_finite_row(-1);
 }
 
-Summary DecodeSummary(const v1::ModelVersion& version) {
+// The inverse, of a file whose columns have been checked.
+absl::StatusOr<Summary> DecodeSummary(const v1::ModelVersion& version) {
   Summary summary;
   summary.num_rows = version.num_rows();
-  summary.num_weighted_rows = version.num_rows();
+  if (!(summary.num_rows >= 1)) {
+    return InvalidArgument(absl::StrCat(kPath, ".num_rows"),
+                           absl::StrCat("got ", summary.num_rows, ", must be 1 or more"));
+  }
+  summary.num_weighted_rows = summary.num_rows;
   summary.total_weight = version.report().criteria().num_observations();
-  for (const v1::Column& column : version.columns()) {
-    summary.mean.push_back(column.summary().mean());
-    summary.variance.push_back(column.summary().variance());
-    summary.minimum.push_back(column.summary().minimum());
-    summary.maximum.push_back(column.summary().maximum());
+  if (!(summary.total_weight > 0) || !std::isfinite(summary.total_weight)) {
+    return InvalidArgument(
+        absl::StrCat(kPath, ".report.criteria.num_observations"),
+        absl::StrCat("got ", summary.total_weight, ", must be positive and finite"));
+  }
+  for (int c = 0; c < version.columns_size(); ++c) {
+    const v1::ColumnSummary& column = version.columns(c).summary();
+    for (const double value :
+         {column.mean(), column.variance(), column.minimum(), column.maximum()}) {
+      if (std::isfinite(value) && column.variance() >= 0) continue;
+      return InvalidArgument(
+          absl::StrCat(kPath, ".columns[", c, "].summary"),
+          absl::StrCat("got mean ", column.mean(), ", variance ", column.variance(), ", minimum ",
+                       column.minimum(), ", maximum ", column.maximum(),
+                       ", must be finite and the variance 0 or more"));
+    }
+    summary.mean.push_back(column.mean());
+    summary.variance.push_back(column.variance());
+    summary.minimum.push_back(column.minimum());
+    summary.maximum.push_back(column.maximum());
   }
   return summary;
+}
+
+// Core's refusal of the specification or the columns of a file, under the field of the file.
+absl::Status OfModel(const absl::Status& status, const ModelOptions& options) {
+  const std::string message(status.message());
+  const size_t end = std::min(message.find(':'), message.size());
+  const std::string field = ModelSpecField(options, std::string_view(message).substr(0, end));
+  return absl::InvalidArgumentError(
+      field.empty() ? absl::StrCat(kPath, ".", message)
+                    : absl::StrCat(kPath, ".spec.model.", field, message.substr(end)));
 }
 
 absl::Status Damaged(std::string_view what) {
@@ -160,7 +193,9 @@ absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
   if (absl::StatusOr<int64_t> size = CheckSchema(schema); !size.ok())
     return Under(kPath, size.status());
   version.columns = std::move(schema.columns);
-  version.summary = DecodeSummary(wire);
+  absl::StatusOr<Summary> summary = DecodeSummary(wire);
+  if (!summary.ok()) return summary.status();
+  version.summary = *std::move(summary);
   auto report = std::make_shared<FitReport>();
   if (absl::Status status = DecodeReport(wire.report(), absl::StrCat(kPath, ".report"), *report);
       !status.ok()) {
@@ -171,8 +206,7 @@ absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
   // The layout decides what arrays there must be; building it allocates nothing of their size.
   absl::StatusOr<std::unique_ptr<Model>> model =
       MakeModel(version.options, version.summary, version.column_names());
-  if (!model.ok())
-    return absl::InvalidArgumentError(absl::StrCat(kPath, ": ", model.status().message()));
+  if (!model.ok()) return OfModel(model.status(), version.options);
   absl::StatusOr<std::vector<double>> theta = DecodeParameters(
       wire.parameters(), (*model)->parameters(), absl::StrCat(kPath, ".parameters"));
   if (!theta.ok()) return theta.status();

@@ -12,7 +12,7 @@
 namespace emserve::server {
 namespace {
 
-constexpr int kMaxEntries = 1000;
+constexpr int kMaxEntries = FitReport::kMaxReported;
 constexpr int kMaxRepairs = 100000;
 
 constexpr std::array kTerminations = {

@@ -18,43 +18,6 @@ namespace {
 
 constexpr int64_t kRowsBetweenStops = 1024;
 
-absl::Status CheckSummary(const Summary& summary, size_t num_columns) {
-  if (num_columns == 0) return InvalidArgument("columns", "got none, must be at least 1");
-  const std::pair<const char*, const std::vector<double>*> arrays[] = {
-      {"mean", &summary.mean},
-      {"variance", &summary.variance},
-      {"minimum", &summary.minimum},
-      {"maximum", &summary.maximum}};
-  for (const auto& [name, values] : arrays) {
-    if (values->size() != num_columns) {
-      return InvalidArgument(absl::StrCat("summary.", name),
-                             absl::StrCat("got ", values->size(), " values, must be ", num_columns,
-                                          ", one per column"));
-    }
-    for (size_t c = 0; c < values->size(); ++c) {
-      if (!std::isfinite((*values)[c])) {
-        return InvalidArgument(absl::StrCat("summary.", name, "[", c, "]"),
-                               absl::StrCat("got ", (*values)[c], ", must be finite"));
-      }
-    }
-  }
-  for (size_t c = 0; c < num_columns; ++c) {
-    if (summary.variance[c] >= 0) continue;
-    return InvalidArgument(absl::StrCat("summary.variance[", c, "]"),
-                           absl::StrCat("got ", summary.variance[c], ", must be 0 or more"));
-  }
-  if (!(summary.total_weight > 0) || !std::isfinite(summary.total_weight)) {
-    return InvalidArgument("summary.total_weight", absl::StrCat("got ", summary.total_weight,
-                                                                ", must be positive and finite"));
-  }
-  if (!(summary.num_weighted_rows >= 1 && summary.num_weighted_rows <= summary.num_rows)) {
-    return InvalidArgument("summary.num_weighted_rows",
-                           absl::StrCat("got ", summary.num_weighted_rows, ", must be 1 to ",
-                                        summary.num_rows, ", the number of rows"));
-  }
-  return absl::OkStatus();
-}
-
 // Column by column without an early exit, so that the compiler vectorises it: a cell is not finite
 // when all bits of its exponent are set.
 bool AllFinite(const Block& block) {
@@ -115,7 +78,6 @@ Predictor::Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepar
 absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Create(
     const ModelOptions& options, const Summary& summary, const std::vector<std::string>& columns,
     std::span<const double> theta) {
-  if (absl::Status status = CheckSummary(summary, columns.size()); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Model>> model = MakeModel(options, summary, columns);
   if (!model.ok()) return model.status();
   if (absl::Status status = (*model)->Validate(theta); !status.ok()) return status;

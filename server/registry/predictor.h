@@ -44,9 +44,8 @@ struct SampledRows {
 // Immutable and thread-safe.
 class Predictor {
  public:
-  // Builds the model and prepares `theta`. Everything may be hostile: INVALID_ARGUMENT or
-  // FAILED_PRECONDITION name what is wrong ("num_components: ...", "summary.mean[2]: ...",
-  // "covariances[0]: ...").
+  // Builds the model and prepares `theta`. Options and parameters may be hostile: INVALID_ARGUMENT
+  // or FAILED_PRECONDITION name what is wrong ("num_components: ...", "covariances[0]: ...").
   static absl::StatusOr<std::shared_ptr<const Predictor>> Create(
       const ModelOptions& options, const Summary& summary, const std::vector<std::string>& columns,
       std::span<const double> theta);

@@ -1,6 +1,8 @@
 // ModelService, PredictionService and SystemService over a real socket.
 #include <random>
 
+#include "absl/strings/escaping.h"
+#include "server/digest.h"
 #include "tests/server/service_test.h"
 
 namespace emserve::server {
@@ -104,6 +106,67 @@ TEST_F(ModelServiceTest, CutOrAlteredFilesAreRefusedAndNothingIsKept) {
   v1::GetModelResponse response;
   EXPECT_EQ(client_->models->GetModel(&context, request, &response).error_code(),
             grpc::StatusCode::NOT_FOUND);
+}
+
+// The digest only tells damage from health: whoever writes a file can seal what he likes.
+TEST_F(ModelServiceTest, ForgedFilesAreRefusedWithTheField) {
+  const std::string file = Export("models/geyser");
+  constexpr size_t kHeader = 48;
+  v1::ModelVersion genuine;
+  ASSERT_TRUE(genuine.ParseFromString(file.substr(kHeader)));
+  const auto seal = [&](const v1::ModelVersion& version) {
+    const std::string payload = version.SerializeAsString();
+    const uint64_t length = payload.size();
+    return file.substr(0, 8) + std::string(reinterpret_cast<const char*>(&length), sizeof(length)) +
+           absl::HexStringToBytes(Sha256Hex(payload)) + payload;
+  };
+  EXPECT_TRUE(Import("genuine", seal(genuine)).ok());
+
+  const double nan = std::nan("");
+  using Version = v1::ModelVersion;
+  using Edit = std::function<void(Version&)>;
+  const auto spec = [](Version& version) { return version.mutable_spec()->mutable_model(); };
+  const auto set = [](Version& version, int array, double value) {
+    for (double& number :
+         *version.mutable_parameters()->mutable_arrays(array)->mutable_tensor()->mutable_values()) {
+      number = value;
+    }
+  };
+  const std::vector<std::pair<std::string, Edit>> forgeries = {
+      {"spec.model", [&](Version& v) { v.clear_spec(); }},
+      {"model_version.spec.model.mixture.num_components",
+       [&](Version& v) { spec(v)->mutable_mixture()->set_num_components(0); }},
+      {"model_version.spec.model.mixture.emission.gaussian.covariance",
+       [&](Version& v) {
+         spec(v)->mutable_mixture()->set_num_components(2147483647);
+         v.set_num_rows(int64_t{1} << 62);
+       }},
+      {"num_rows", [&](Version& v) { v.set_num_rows(-1); }},
+      {"parameters", [&](Version& v) { spec(v)->mutable_mixture()->set_num_components(3); }},
+      {"parameters", [&](Version& v) { v.clear_parameters(); }},
+      {"parameters",
+       [&](Version& v) { *v.mutable_parameters()->add_arrays() = v.parameters().arrays(0); }},
+      {"parameters.weights", [&](Version& v) { set(v, 0, nan); }},
+      {"parameters.means", [&](Version& v) { set(v, 1, HUGE_VAL); }},
+      {"parameters.covariances", [&](Version& v) { set(v, 2, 1); }},
+      {"columns", [&](Version& v) { v.clear_columns(); }},
+      {"columns", [&](Version& v) { v.mutable_columns(0)->set_name(v.columns(1).name()); }},
+      {"columns[1].summary",
+       [&](Version& v) { v.mutable_columns(1)->mutable_summary()->set_variance(nan); }},
+      {"columns[c1]", [&](Version& v) { v.mutable_columns(1)->clear_summary(); }},
+      {"report.criteria.num_observations",
+       [&](Version& v) { v.mutable_report()->mutable_criteria()->set_num_observations(-1); }},
+      {"report.termination",
+       [&](Version& v) { v.mutable_report()->set_termination(v1::TERMINATION_UNSPECIFIED); }},
+      {"report.objective", [&](Version& v) { v.mutable_report()->set_objective(nan); }},
+      {"report.iterations", [&](Version& v) { v.mutable_report()->set_iterations(-1); }},
+  };
+  for (const auto& [field, edit] : forgeries) {
+    v1::ModelVersion forged = genuine;
+    edit(forged);
+    EXPECT_THAT(Import("forged", seal(forged)), IsStatus(grpc::StatusCode::INVALID_ARGUMENT, field))
+        << forged.ShortDebugString().substr(0, 300);
+  }
 }
 
 TEST_F(ModelServiceTest, AliasesMoveAndProtectTheirVersion) {

@@ -90,19 +90,6 @@ TEST(PredictorTest, RefusesHostileModelsByName) {
     spoil(parts);
     EXPECT_THAT(parts.Create(), FailsWith(code, text));
   };
-  refused("columns: got none", [](Parts& p) { p.columns.clear(); });
-  refused("summary.mean: got 2 values", [](Parts& p) { p.columns.push_back("z"); });
-  refused("summary.variance: got 1 values", [](Parts& p) { p.summary.variance.pop_back(); });
-  refused("summary.maximum: got 3 values", [](Parts& p) { p.summary.maximum.push_back(1); });
-  refused("summary.mean[1]: got nan", [](Parts& p) { p.summary.mean[1] = kNan; });
-  refused("summary.minimum[0]: got -inf", [](Parts& p) { p.summary.minimum[0] = -kInfinity; });
-  refused("summary.variance[1]: got -1", [](Parts& p) { p.summary.variance[1] = -1; });
-  refused("summary.total_weight: got 0", [](Parts& p) { p.summary.total_weight = 0; });
-  refused("summary.total_weight: got inf", [](Parts& p) { p.summary.total_weight = kInfinity; });
-  refused("summary.total_weight: got nan", [](Parts& p) { p.summary.total_weight = kNan; });
-  refused("summary.num_weighted_rows: got 0", [](Parts& p) { p.summary.num_weighted_rows = 0; });
-  refused("summary.num_weighted_rows: got 101",
-          [](Parts& p) { p.summary.num_weighted_rows = 101; });
   refused("num_components: got 0", [](Parts& p) { p.options = Mixture(0); });
   refused("num_components: got -5", [](Parts& p) { p.options = Mixture(-5); });
   refused(
