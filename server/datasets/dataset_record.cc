@@ -74,8 +74,9 @@ DatasetRecord::DatasetRecord(Options options, std::shared_ptr<DatasetMemory> mem
       create_time_(options_.create_time),
       last_append_(options_.create_time) {}
 
-DatasetInfo DatasetRecord::Info() const {
+absl::StatusOr<DatasetInfo> DatasetRecord::Info() const {
   const std::lock_guard lock(mutex_);
+  if (forgotten_) return NotFound(kDatasetType, DatasetName(options_.id));
   return InfoLocked();
 }
 
@@ -252,7 +253,8 @@ void DatasetRecord::WhenSealed(Done done) {
 
 absl::Time DatasetRecord::ForgetTime(absl::Duration upload_timeout) const {
   const std::lock_guard lock(mutex_);
-  if (state_ != DatasetState::kUploading || hidden_) return options_.expire_time;
+  if (hidden_) return absl::InfiniteFuture();  // its maker is writing
+  if (state_ != DatasetState::kUploading) return options_.expire_time;
   return std::min(options_.expire_time, last_append_ + upload_timeout);
 }
 

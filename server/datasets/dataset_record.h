@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -84,13 +85,15 @@ class DatasetRecord : public std::enable_shared_from_this<DatasetRecord> {
   // Whether only its maker may know of it.
   bool hidden() const { return hidden_; }
 
-  DatasetInfo Info() const;
+  // NOT_FOUND once it has been forgotten.
+  absl::StatusOr<DatasetInfo> Info() const;
 
   // See DatasetStore::OpenWriter and DatasetWriter::Append.
   absl::Status Lease();
   void EndLease();
   absl::Status Append(int64_t offset, std::string_view bytes, absl::Time now, Executor& executor);
   int64_t committed_size() const;
+  int64_t size() const { return size_; }
 
   // See DatasetStore::WhenSealed.
   void WhenSealed(Done done);
@@ -101,7 +104,7 @@ class DatasetRecord : public std::enable_shared_from_this<DatasetRecord> {
   void Forget();
 
   // Of a draft: where to write.
-  std::byte* bytes() const { return data_; }
+  std::span<std::byte> bytes() const { return {data_, static_cast<size_t>(size_)}; }
   // Seals a draft on this thread. Cancelled.
   absl::Status SealDraft(absl::Time now, std::stop_token stop);
 

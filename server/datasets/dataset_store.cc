@@ -68,10 +68,7 @@ absl::Status DatasetWriter::Append(int64_t offset, std::string_view bytes) {
 
 int64_t DatasetWriter::committed_size() const { return record_->committed_size(); }
 
-bool DatasetWriter::complete() const {
-  const DatasetInfo info = record_->Info();
-  return info.committed_size == info.size_bytes;
-}
+bool DatasetWriter::complete() const { return record_->committed_size() == record_->size(); }
 
 DatasetDraft::DatasetDraft(DatasetStore& store, std::shared_ptr<DatasetRecord> record)
     : store_(store), record_(std::move(record)) {}
@@ -82,9 +79,7 @@ DatasetDraft::~DatasetDraft() {
 
 const std::string& DatasetDraft::id() const { return record_->options().id; }
 const DatasetSchema& DatasetDraft::schema() const { return *record_->options().schema; }
-std::span<std::byte> DatasetDraft::bytes() {
-  return {record_->bytes(), static_cast<size_t>(record_->Info().size_bytes)};
-}
+std::span<std::byte> DatasetDraft::bytes() { return record_->bytes(); }
 
 DatasetStore::DatasetStore(DatasetStoreOptions options, Executor& executor)
     : options_(std::move(options)),
@@ -248,8 +243,11 @@ absl::StatusOr<Page<DatasetInfo>> DatasetStore::List(const PageRequest& request)
     }
   }
   Page<DatasetInfo> page;
-  for (const auto& record : records) page.items.push_back(record->Info());
-  if (more) page.next_page_token = EncodePageToken(kListName, page.items.back().id);
+  for (const auto& record : records) {
+    absl::StatusOr<DatasetInfo> info = record->Info();
+    if (info.ok()) page.items.push_back(*std::move(info));  // else deleted just now
+  }
+  if (more) page.next_page_token = EncodePageToken(kListName, records.back()->options().id);
   return page;
 }
 

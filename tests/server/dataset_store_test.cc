@@ -400,6 +400,27 @@ TEST_F(DatasetStoreTest, SealsEvenWhenTheExecutorsQueueIsFull) {
   EXPECT_EQ(WaitSealed(store, "d")->state, DatasetState::kActive);
 }
 
+// A dataset that is deleted between being found and being read is not found, rather than empty.
+TEST_F(DatasetStoreTest, ContentThatIsDeletedMeanwhileIsNotFound) {
+  const std::string bytes = Packed<double>({1});
+  std::atomic<bool> done = false;
+  std::jthread reader([&] {
+    while (!done) {
+      if (auto content = store_->Content("d"); content.ok()) {
+        ASSERT_NE(*content, nullptr);
+        EXPECT_EQ((*content)->bytes(), bytes);
+      }
+    }
+  });
+  for (int i = 0; i < 3000; ++i) {
+    ASSERT_THAT(store_->Create(Request("d", 1)), IsOk());
+    ASSERT_THAT((*store_->OpenWriter("d"))->Append(0, bytes), IsOk());
+    ASSERT_THAT(WaitSealed(*store_, "d"), IsOk());
+    ASSERT_THAT(store_->Delete("d"), IsOk());
+  }
+  done = true;
+}
+
 // Uploads, deletions, reads and sweeps of the same names at once; at the end all memory is free.
 TEST_F(DatasetStoreTest, RacingCallersLeaveNothingBehind) {
   constexpr int kThreads = 6;
