@@ -27,7 +27,7 @@ absl::Status Executor::Submit(std::function<void()> task) {
       return WithReason(absl::UnavailableError("the server is shutting down"), "DRAINING");
     }
     if (static_cast<int64_t>(tasks_.size()) >= max_queued_) {
-      return ResourceExhausted("EXECUTOR_QUEUE_FULL", "max_queued_calls",
+      return ResourceExhausted("EXECUTOR_QUEUE_FULL", "max_pending_calls",
                                absl::StrCat("got one more call than the ", max_queued_,
                                             " that may wait; try again later"),
                                kRetryDelay);

@@ -1,5 +1,5 @@
 // emserved: flags, wiring, signals.
-#include <signal.h>
+#include <csignal>
 
 #include <cstdlib>
 #include <iostream>

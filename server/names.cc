@@ -28,9 +28,13 @@ bool IsIdBody(std::string_view id) {
 
 bool IsId(std::string_view id) { return IsIdBody(id) && (IsLowerLetter(id[0]) || IsDigit(id[0])); }
 
-bool IsAlias(std::string_view alias) { return IsIdBody(alias) && IsLowerLetter(alias[0]); }
+// "latest" would look like the newest version, which the name without an alias already means.
+bool IsAlias(std::string_view alias) {
+  return IsIdBody(alias) && IsLowerLetter(alias[0]) && alias != "latest";
+}
 
-// What came, for an error: cut short and without bytes that could disturb a terminal or a log.
+}  // namespace
+
 std::string Shown(std::string_view text) {
   constexpr size_t kMaxShown = 80;
   std::string shown;
@@ -40,6 +44,8 @@ std::string Shown(std::string_view text) {
   if (text.size() > kMaxShown) shown += "...";
   return absl::StrCat("\"", shown, "\"");
 }
+
+namespace {
 
 absl::Status BadName(std::string_view path, std::string_view name, const char* form) {
   return InvalidArgument(path, absl::StrCat("got ", Shown(name), ", must be ", form));
@@ -62,7 +68,7 @@ absl::Status CheckId(std::string_view path, std::string_view id) {
 
 absl::Status CheckAlias(std::string_view path, std::string_view alias) {
   if (IsAlias(alias)) return absl::OkStatus();
-  return BadName(path, alias, "1 to 63 of [a-z0-9-_.] and begin with a letter");
+  return BadName(path, alias, "1 to 63 of [a-z0-9-_.], begin with a letter and not be \"latest\"");
 }
 
 absl::Status CheckRequestId(std::string_view request_id) {

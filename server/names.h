@@ -20,6 +20,10 @@ absl::Status CheckAlias(std::string_view path, std::string_view alias);
 // InvalidArgument under "request_id" for one of more than 128 bytes.
 absl::Status CheckRequestId(std::string_view request_id);
 
+// `text` for an error, in quotes: cut short and without bytes that could disturb a terminal or a
+// log.
+std::string Shown(std::string_view text);
+
 // A fresh id "<prefix>-<12 random letters and digits>". Thread-safe.
 std::string NewId(std::string_view prefix);
 

@@ -24,18 +24,13 @@ void SetPayload(absl::Status& status, const char* url, std::string_view text) {
   status.SetPayload(url, absl::Cord(absl::string_view(text.data(), text.size())));
 }
 
-// "a.b[0].c" of a message "a.b[0].c: got ..."; empty if the message has no such head.
-std::string FieldPathOf(std::string_view message) {
-  const size_t end = message.find(": ");
-  if (end == std::string_view::npos || end == 0) return "";
-  const std::string_view head = message.substr(0, end);
-  for (const char c : head) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) &&
-        std::string_view("._[],-\"").find(c) == std::string_view::npos) {
-      return "";
-    }
-  }
-  return std::string(head);
+// At most kMaxMessageBytes of `text`, cut between characters of UTF-8.
+std::string Bounded(std::string_view text) {
+  if (text.size() <= kMaxMessageBytes) return std::string(text);
+  constexpr std::string_view kEllipsis = "...";
+  size_t end = kMaxMessageBytes - kEllipsis.size();
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return absl::StrCat(std::string(text.substr(0, end)), std::string(kEllipsis));
 }
 
 template <typename Detail>
@@ -45,11 +40,30 @@ void Pack(const Detail& detail, google::rpc::Status& out) {
 
 }  // namespace
 
+std::string_view FieldPath(std::string_view message) {
+  for (size_t i = 0; i < message.size(); ++i) {
+    const char c = message[i];
+    if (c == ':') return message.substr(i).starts_with(": ") ? message.substr(0, i) : "";
+    if (c == '[') {
+      // To the bracket after which a path can go on or end.
+      do {
+        i = message.find(']', i + 1);
+      } while (i != std::string_view::npos && i + 1 < message.size() &&
+               std::string_view(".[:").find(message[i + 1]) == std::string_view::npos);
+      if (i == std::string_view::npos) return "";
+    } else if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' && c != '-') {
+      return "";
+    }
+  }
+  return "";
+}
+
 google::rpc::Status ToProto(const absl::Status& status) {
   google::rpc::Status out;
   out.set_code(static_cast<int>(status.code()));
   if (status.ok()) return out;
-  const std::string message(status.message());
+  const absl::string_view text = status.message();
+  const std::string message = Bounded({text.data(), text.size()});
   out.set_message(message);
 
   google::rpc::ErrorInfo info;
@@ -67,7 +81,7 @@ google::rpc::Status ToProto(const absl::Status& status) {
 
   const bool bad_request = absl::IsInvalidArgument(status) || absl::IsOutOfRange(status);
   std::string field = Payload(status, kFieldPayload).value_or("");
-  if (field.empty() && bad_request) field = FieldPathOf(message);
+  if (field.empty() && bad_request) field = FieldPath(message);
   const auto resource = Payload(status, kResourcePayload);
   if (!field.empty() && bad_request) {
     google::rpc::BadRequest detail;
@@ -81,7 +95,7 @@ google::rpc::Status ToProto(const absl::Status& status) {
     auto* violation = detail.add_violations();
     violation->set_type(info.reason());
     violation->set_subject(resource ? resource->substr(resource->find('\n') + 1)
-                                    : (field.empty() ? FieldPathOf(message) : field));
+                                    : (field.empty() ? std::string(FieldPath(message)) : field));
     violation->set_description(message);
     Pack(detail, out);
   }
@@ -90,7 +104,7 @@ google::rpc::Status ToProto(const absl::Status& status) {
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(*resource, absl::MaxSplits('\n', 1));
     detail.set_resource_type(parts.first);
-    detail.set_resource_name(parts.second);
+    detail.set_resource_name(Bounded(parts.second));
     detail.set_description(message);
     Pack(detail, out);
   }
@@ -151,8 +165,9 @@ absl::Status FromProto(const google::rpc::Status& status) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
-                      ToProto(status).SerializeAsString());
+  const google::rpc::Status proto = ToProto(status);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), proto.message(),
+                      proto.SerializeAsString());
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {

@@ -6,6 +6,9 @@
 #ifndef EMSERVE_PROTO_WIRE_STATUS_H_
 #define EMSERVE_PROTO_WIRE_STATUS_H_
 
+#include <cstddef>
+#include <string_view>
+
 #include "absl/status/status.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/support/status.h"
@@ -23,6 +26,14 @@ inline constexpr char kRequestPayload[] = "emserve.dev/request";    // request i
 
 // Domain of every ErrorInfo.
 inline constexpr char kErrorDomain[] = "emserve.dev";
+
+// The head of a message of the form "<field path>: ...", e.g. "a.b[0].c"; empty if it has none.
+// Inside brackets anything may stand, names of columns for instance.
+std::string_view FieldPath(std::string_view message);
+
+// A message or field path is cut to this many bytes: gRPC clients drop errors whose details exceed
+// a few KiB.
+inline constexpr size_t kMaxMessageBytes = 1024;
 
 // The status with its details: always ErrorInfo (reason, by default the code's name), with
 // BadRequest, PreconditionFailure, ResourceInfo, QuotaFailure, RetryInfo or RequestInfo where the

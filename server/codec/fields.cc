@@ -1,10 +1,10 @@
 #include "server/codec/fields.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire/status.h"
 #include "server/errors.h"
 
 namespace emserve::server {
@@ -35,8 +35,9 @@ absl::StatusOr<absl::Duration> DecodePositiveDuration(const google::protobuf::Du
   const absl::Duration decoded =
       absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
   if (!valid || decoded <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": got ", duration.seconds(), " s and ",
-                                                   duration.nanos(), " ns, must be positive"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": got ", duration.seconds(), " s and ", duration.nanos(),
+                     " ns, must be positive, with 0 to 999999999 ns"));
   }
   return decoded;
 }
@@ -45,9 +46,9 @@ absl::StatusOr<absl::Time> DecodeTime(const google::protobuf::Timestamp& time,
                                       const std::string& path) {
   if (time.seconds() < 0 || time.seconds() > kMaxTimestampSeconds || time.nanos() < 0 ||
       time.nanos() > kMaxNanos) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": got ", time.seconds(), " s and ",
-                                                   time.nanos(),
-                                                   " ns, must be a time from 1970 to 9999"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": got ", time.seconds(), " s and ", time.nanos(),
+                     " ns, must be a time from 1970 to 9999, with 0 to 999999999 ns"));
   }
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
@@ -66,23 +67,6 @@ void EncodeDuration(absl::Duration duration, google::protobuf::Duration& out) {
   absl::Duration rest;
   out.set_seconds(absl::IDivDuration(bounded, absl::Seconds(1), &rest));
   out.set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(rest)));
-}
-
-std::string_view FieldPath(std::string_view message) {
-  const size_t end = message.find(": ");
-  if (end == std::string_view::npos) return {};
-  const std::string_view head = message.substr(0, end);
-  int brackets = 0;
-  for (const char c : head) {
-    if (c == '[') ++brackets;
-    if (c == ']') --brackets;
-    // Inside brackets stands an index or a name, outside identifiers and dots.
-    if (brackets == 0 && !std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' &&
-        c != ']') {
-      return {};
-    }
-  }
-  return head;
 }
 
 absl::Status Under(const std::string& path, const absl::Status& status) {

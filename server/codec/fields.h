@@ -35,9 +35,6 @@ void EncodeDuration(absl::Duration duration, google::protobuf::Duration& out);
 // without such a path is returned as it is. Payloads are kept.
 absl::Status Under(const std::string& path, const absl::Status& status);
 
-// The head of a message "<field path>: ..."; empty if the message has no such head.
-std::string_view FieldPath(std::string_view message);
-
 }  // namespace emserve::server
 
 #endif  // EMSERVE_SERVER_CODEC_FIELDS_H_

@@ -45,6 +45,10 @@ absl::Status AtPath(const absl::Status& status, const std::string& path, const s
   const std::string message(status.message());
   const std::string field(FieldPath(message));
   if (field.empty() || field == "job_id" || field == "request_id") return status;
+  constexpr std::string_view kWeights = "data.weights";
+  if (field.starts_with(kWeights)) {
+    return Reworded(status, absl::StrCat(path, ".weight_column", message.substr(kWeights.size())));
+  }
   if (field == "data" || field.starts_with("data[") || field.starts_with("data.")) {
     return Reworded(status, absl::StrCat(data, message.substr(4)));
   }
@@ -65,7 +69,7 @@ NewJob CommonOf(const std::string& job_id, const std::string& request_id, bool v
 
 absl::StatusOr<FitRequest> DecodeFitSpec(const std::shared_ptr<const v1::FitSpec>& spec,
                                          const v1::InlineTable* inline_data,
-                                         std::shared_ptr<const void> owner,
+                                         std::shared_ptr<const google::protobuf::Message> request,
                                          const JobEnvironment& environment,
                                          const std::string& path) {
   FitRequest fit;
@@ -94,9 +98,10 @@ absl::StatusOr<FitRequest> DecodeFitSpec(const std::shared_ptr<const v1::FitSpec
   fit.source.dataset = spec->dataset();
   if (inline_data != nullptr) {
     absl::StatusOr<InlineTableData> table = DecodeInlineTable(
-        *inline_data, std::move(owner), {.columns = {}, .max_bytes = environment.max_inline_bytes},
+        *inline_data, request, {.columns = {}, .max_bytes = environment.max_inline_bytes},
         "inline_data");
     if (!table.ok()) return table.status();
+    table->held_bytes = static_cast<int64_t>(request->SpaceUsedLong());
     fit.source.inline_data = *std::move(table);
   }
   fit.source.columns.assign(spec->columns().begin(), spec->columns().end());
@@ -113,9 +118,10 @@ absl::StatusOr<FitRequest> DecodeFitSpec(const std::shared_ptr<const v1::FitSpec
 // the table asks.
 absl::StatusOr<std::function<absl::StatusOr<std::unique_ptr<Work>>(const std::string&)>> FitMaker(
     const std::shared_ptr<const v1::FitSpec>& spec, const v1::InlineTable* inline_data,
-    std::shared_ptr<const void> owner, const JobEnvironment& environment, const std::string& path) {
+    std::shared_ptr<const google::protobuf::Message> request, const JobEnvironment& environment,
+    const std::string& path) {
   absl::StatusOr<FitRequest> fit =
-      DecodeFitSpec(spec, inline_data, std::move(owner), environment, path);
+      DecodeFitSpec(spec, inline_data, std::move(request), environment, path);
   if (!fit.ok()) return fit.status();
   const std::string data = inline_data != nullptr ? "inline_data" : absl::StrCat(path, ".dataset");
   auto shared = std::make_shared<FitRequest>(*std::move(fit));

@@ -25,6 +25,7 @@ constexpr size_t kDigestBytes = 32;
 constexpr size_t kHeaderBytes = kMagic.size() + 8 + kDigestBytes;
 constexpr int kMaxDepth = 32;  // of messages inside messages; a version has about ten
 
+constexpr size_t kMaxNoteBytes = 128;
 constexpr char kPath[] = "model_version";
 
 // The figures of the training data, in the columns' summaries.
@@ -218,6 +219,13 @@ absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
         absl::StrCat(kPath, ".parameters.", predictor.status().message()));
   }
   version.predictor = *std::move(predictor);
+  for (const auto& [field, text] : {std::pair("dataset_sha256", &wire.dataset_sha256()),
+                                    std::pair("server_version", &wire.server_version())}) {
+    if (text->size() <= kMaxNoteBytes) continue;
+    return InvalidArgument(
+        absl::StrCat(kPath, ".", field),
+        absl::StrCat("got ", text->size(), " bytes, must be at most ", kMaxNoteBytes));
+  }
   version.spec = wire.spec().SerializeAsString();
   version.dataset_sha256 = wire.dataset_sha256();
   version.server_version = wire.server_version();

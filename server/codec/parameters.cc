@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "proto/wire/tensor.h"
+#include "server/names.h"
 
 namespace emserve::server {
 namespace {
@@ -39,13 +40,13 @@ absl::StatusOr<std::vector<double>> DecodeParameters(const v1::Parameters& param
     const std::string here = absl::StrCat(path, ".arrays[", i, "]");
     const ArraySpec* spec = layout.Find(array.name());
     if (spec == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(here, ".name: got '", array.name(), "', must be one of ", Names(layout)));
+      return absl::InvalidArgumentError(absl::StrCat(here, ".name: got ", Shown(array.name()),
+                                                     ", must be one of ", Names(layout)));
     }
     const v1::Tensor*& slot = tensors[static_cast<size_t>(spec - layout.arrays().data())];
     if (slot != nullptr) {
       return absl::InvalidArgumentError(
-          absl::StrCat(here, ".name: got '", array.name(), "' again, must be given once"));
+          absl::StrCat(here, ".name: got ", Shown(array.name()), " again, must be given once"));
     }
     if (!std::equal(array.tensor().shape().begin(), array.tensor().shape().end(),
                     spec->shape.begin(), spec->shape.end())) {

@@ -11,21 +11,35 @@
 #include "server/codec/job.h"
 
 namespace emserve::server {
+namespace {
+
+constexpr int64_t kAnswerMargin = 64 * 1024;  // names, shapes and framing
+
+}  // namespace
 
 absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& table,
                           const google::protobuf::RepeatedField<int>& outputs, bool packed,
-                          int64_t max_bytes,
+                          const PredictBounds& bounds, const std::function<bool()>& cancelled,
                           google::protobuf::RepeatedPtrField<v1::NamedTensor>& out) {
   absl::StatusOr<PredictionOutputs> wanted = DecodeOutputs(outputs, "outputs");
   if (!wanted.ok()) return wanted.status();
   // Without names the columns are the model's, unless their number says otherwise.
   absl::StatusOr<InlineTableData> data = DecodeInlineTable(
-      table, nullptr, {.columns = version.column_names(), .max_bytes = max_bytes}, "table");
+      table, nullptr, {.columns = version.column_names(), .max_bytes = bounds.max_table_bytes},
+      "table");
   if (!data.ok()) return data.status();
   absl::StatusOr<Table> rows =
       SelectColumns("table.columns", std::move(data->cells), data->columns, version);
   if (!rows.ok()) return rows.status();
-  absl::StatusOr<Prediction> prediction = version.predictor->Predict(*rows, *wanted);
+  const int64_t row_bytes = int64_t{8} * version.predictor->NumOutputColumns(*wanted);
+  if (const int64_t most = (bounds.max_answer_bytes - kAnswerMargin) / row_bytes;
+      rows->num_rows() > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("table: got ", rows->num_rows(), " rows, must be at most ", most,
+                     " with these outputs, so that the answer fits a message; send them in parts "
+                     "or as a dataset"));
+  }
+  absl::StatusOr<Prediction> prediction = version.predictor->Predict(*rows, *wanted, cancelled);
   if (!prediction.ok()) return Under("table", prediction.status());
 
   const std::array<int64_t, 2> shape = {rows->num_rows(),
@@ -49,17 +63,17 @@ absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& ta
 }
 
 absl::Status SampleRows(const ModelVersion& version, const v1::SampleRequest& request,
-                        int64_t max_bytes, v1::SampleResponse& response) {
-  constexpr int64_t kMargin = 64 * 1024;  // names, shapes and framing
+                        int64_t max_bytes, const std::function<bool()>& cancelled,
+                        v1::SampleResponse& response) {
   const int64_t row_bytes = (int64_t{version.predictor->model().num_columns()} + 1) * 8;
-  const int64_t most = std::max<int64_t>((max_bytes - kMargin) / row_bytes, 1);
+  const int64_t most = std::max<int64_t>((max_bytes - kAnswerMargin) / row_bytes, 1);
   if (request.num_rows() < 1 || request.num_rows() > most) {
     return absl::InvalidArgumentError(absl::StrCat("num_rows: got ", request.num_rows(),
                                                    ", must be 1 to ", most,
                                                    ", so that the answer fits a message"));
   }
-  absl::StatusOr<SampledRows> sample =
-      version.predictor->Sample(request.num_rows(), request.has_seed() ? request.seed() : 0, {});
+  absl::StatusOr<SampledRows> sample = version.predictor->Sample(
+      request.num_rows(), request.has_seed() ? request.seed() : 0, cancelled);
   if (!sample.ok()) return sample.status();
   for (const ColumnSchema& column : version.columns) response.add_columns(column.name);
   const std::array<int64_t, 2> shape = {request.num_rows(),

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kMaxEntries = FitReport::kMaxReported;
 constexpr int kMaxRepairs = 100000;
+constexpr size_t kMaxTextBytes = 1024;
 
 constexpr std::array kTerminations = {
     std::pair(v1::TERMINATION_CONVERGED, Termination::kConverged),
@@ -52,6 +53,10 @@ class Checker {
     if (value > most)
       Refuse(field, absl::StrCat(value, " entries"), absl::StrCat("at most ", most));
   }
+  void Short(const char* field, const std::string& text) {
+    if (text.size() <= kMaxTextBytes) return;
+    Refuse(field, absl::StrCat(text.size(), " bytes"), absl::StrCat("at most ", kMaxTextBytes));
+  }
   const absl::Status& status() const { return status_; }
 
  private:
@@ -80,7 +85,11 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
   check.AtMost("restarts", report.restarts_size(), kMaxEntries);
   check.AtMost("optima", report.optima_size(), kMaxEntries);
   check.AtMost("repairs", report.repairs_size(), kMaxRepairs);
-  for (const v1::Repair& repair : report.repairs()) check.Finite("repairs.amount", repair.amount());
+  check.Short("message", report.message());
+  for (const v1::Repair& repair : report.repairs()) {
+    check.Short("repairs.reason", repair.reason());
+    check.Finite("repairs.amount", repair.amount());
+  }
   for (const v1::Optimum& optimum : report.optima()) {
     check.Finite("optima.objective", optimum.objective());
     check.NotNegative("optima.count", optimum.count());
@@ -88,6 +97,7 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
   }
   for (const v1::RestartOutcome& restart : report.restarts()) {
     check.NotNegative("restarts.restart", restart.restart());
+    check.Short("restarts.message", restart.message());
     check.Finite("restarts.objective", restart.objective());
     check.NotNegative("restarts.iterations", restart.iterations());
   }

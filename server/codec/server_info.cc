@@ -24,6 +24,13 @@ void EncodeServerInfo(const ServerOptions& options, v1::GetServerInfoResponse& i
   limit("max_import_bytes", options.max_import_bytes, "bytes", "larger model files are refused");
   limit("max_dataset_bytes", options.max_dataset_bytes, "bytes",
         "of all datasets together; delete some to make room");
+  limit("max_model_bytes", options.max_model_bytes, "bytes",
+        "of all models together; delete some to make room");
+  limit("max_call_bytes", options.max_call_bytes, "bytes",
+        "of requests being worked on; try again later");
+  limit("max_held_bytes", options.max_held_bytes, "bytes",
+        "of inline data of jobs; upload larger data as datasets");
+  limit("max_working_bytes", options.max_working_bytes, "bytes", "larger fits are refused");
   limit("max_datasets", options.max_datasets, "datasets", "delete some to make room");
   limit("max_queued_jobs", options.max_queued_jobs, "jobs",
         "further jobs are refused; try again later");

@@ -23,22 +23,21 @@ constexpr absl::Duration kRetryDelay = absl::Seconds(5);
 
 }  // namespace
 
-bool MemoryBudget::Reserve(int64_t bytes) {
-  int64_t used = used_;
-  do {
-    if (bytes > max_bytes_ - used) return false;
-  } while (!used_.compare_exchange_weak(used, used + bytes));
-  return true;
-}
-
 absl::StatusOr<std::shared_ptr<DatasetMemory>> DatasetMemory::Map(
     int64_t size, int64_t overhead, std::shared_ptr<MemoryBudget> budget) {
   int64_t reserved = 0;
-  if (__builtin_add_overflow(size, overhead, &reserved) || !budget->Reserve(reserved)) {
+  if (__builtin_add_overflow(size, overhead, &reserved) || reserved > budget->max_bytes()) {
+    return ResourceExhausted(
+        "DATASET_TOO_LARGE", "max_dataset_bytes",
+        absl::StrCat("num_rows: got a dataset of ", size, " bytes, must fit the ",
+                     budget->max_bytes(), " bytes that all datasets may take"),
+        absl::ZeroDuration());
+  }
+  if (!budget->Reserve(reserved)) {
     return ResourceExhausted(
         "DATASET_MEMORY_FULL", "max_dataset_bytes",
-        absl::StrCat("num_rows: got a dataset of ", size, " bytes while ", budget->used(),
-                     " are in use, must fit the server's memory for datasets; delete datasets"),
+        absl::StrCat("num_rows: got a dataset of ", size, " bytes while ", budget->used(), " of ",
+                     budget->max_bytes(), " are in use; delete datasets"),
         kRetryDelay);
   }
   void* const data = mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE,

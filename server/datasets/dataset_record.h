@@ -22,23 +22,9 @@
 #include "server/datasets/summarizer.h"
 #include "server/digest.h"
 #include "server/executor.h"
+#include "server/memory_budget.h"
 
 namespace emserve::server {
-
-// Bytes that all datasets may hold together. Thread-safe.
-class MemoryBudget {
- public:
-  explicit MemoryBudget(int64_t max_bytes) : max_bytes_(max_bytes) {}
-
-  // Counts `bytes` >= 0 if there is room.
-  bool Reserve(int64_t bytes);
-  void Release(int64_t bytes) { used_ -= bytes; }
-  int64_t used() const { return used_; }
-
- private:
-  const int64_t max_bytes_;
-  std::atomic<int64_t> used_{0};
-};
 
 // Anonymous memory of a fixed size, zero at first; the system commits pages as they are touched.
 // Counted against a budget, with `overhead` bytes on top, until destroyed.

@@ -60,13 +60,22 @@ absl::StatusOr<int64_t> Check(const NewDataset& request, absl::Time now) {
 DatasetWriter::DatasetWriter(std::shared_ptr<DatasetRecord> record, Executor& executor, Clock clock)
     : record_(std::move(record)), executor_(executor), clock_(std::move(clock)) {}
 
-DatasetWriter::~DatasetWriter() { record_->EndLease(); }
+DatasetWriter::~DatasetWriter() {
+  if (open_) record_->EndLease();
+}
 
 absl::Status DatasetWriter::Append(int64_t offset, std::string_view bytes) {
   return record_->Append(offset, bytes, clock_(), executor_);
 }
 
 int64_t DatasetWriter::committed_size() const { return record_->committed_size(); }
+
+void DatasetWriter::Close(std::function<void(absl::StatusOr<DatasetInfo>)> done) {
+  const bool sealing = complete();
+  open_ = false;
+  record_->EndLease();
+  sealing ? record_->WhenSealed(std::move(done)) : done(record_->Info());
+}
 
 bool DatasetWriter::complete() const { return record_->committed_size() == record_->size(); }
 

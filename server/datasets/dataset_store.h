@@ -24,11 +24,11 @@
 #include "server/clock.h"
 #include "server/datasets/dataset.h"
 #include "server/executor.h"
+#include "server/memory_budget.h"
 #include "server/page.h"
 
 namespace emserve::server {
 
-class MemoryBudget;   // shared count of bytes, defined by the store
 class DatasetRecord;  // one dataset, defined by the store
 
 struct DatasetStoreOptions {
@@ -70,6 +70,10 @@ class DatasetWriter {
   int64_t committed_size() const;
   // True once every byte has arrived.
   bool complete() const;
+  // Gives the right to append back and then calls `done` once with the dataset that was written to,
+  // whatever its name means by now: at once if bytes are missing, else as DatasetStore::WhenSealed.
+  // Nothing may be appended afterwards.
+  void Close(std::function<void(absl::StatusOr<DatasetInfo>)> done);
 
  private:
   friend class DatasetStore;
@@ -77,6 +81,7 @@ class DatasetWriter {
   const std::shared_ptr<DatasetRecord> record_;
   Executor& executor_;
   const Clock clock_;
+  bool open_ = true;
 };
 
 // A dataset that the server itself makes: its id and memory are reserved, nobody sees it until it
@@ -112,7 +117,7 @@ class DatasetStore {
   //
   // INVALID_ARGUMENT (paths relative to a Dataset: "columns[0].name", "num_rows", "sha256",
   // "expire_time", "description"; also "dataset_id", "request_id"), ALREADY_EXISTS,
-  // RESOURCE_EXHAUSTED (reasons DATASET_MEMORY_FULL, TOO_MANY_DATASETS).
+  // RESOURCE_EXHAUSTED (reasons DATASET_TOO_LARGE, DATASET_MEMORY_FULL, TOO_MANY_DATASETS).
   absl::StatusOr<DatasetInfo> Create(const NewDataset& request);
 
   // Takes the right to append. NOT_FOUND; ABORTED while another writer holds it. A dataset that is

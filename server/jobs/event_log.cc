@@ -74,14 +74,14 @@ void EventLog::SayThinned(absl::Time time) {
                     "there are more events than are kept: from here on some are left out", -1});
 }
 
-bool EventLog::Append(absl::Time time, IterationEvent event) {
+bool EventLog::Append(absl::Time time, const IterationEvent& event) {
   const std::lock_guard lock(writers_);
   if (num_iterations_ == max_iterations_ || !iterations_.Keep()) {
     SayThinned(time);
     return false;
   }
   ++num_iterations_;
-  Push(time, std::move(event));
+  Push(time, event);
   return true;
 }
 
@@ -112,15 +112,17 @@ const JobEvent& EventLog::At(int64_t sequence) const {
 
 EventBatch EventLog::Read(int64_t after, int max) const {
   EventBatch batch;
-  batch.cursor = std::min(last_sequence(), after + max);
-  batch.cursor = std::max(batch.cursor, after);
+  batch.cursor = after;
+  const int64_t last = last_sequence();
+  if (after < 0 || after >= last) return batch;
+  batch.cursor = after + std::min<int64_t>(max, last - after);
   for (int64_t s = after + 1; s <= batch.cursor; ++s) batch.events.push_back(At(s));
   return batch;
 }
 
 EventBatch EventLog::ReadThinned(int64_t after, int max) const {
   const int64_t last = last_sequence();
-  if (last - after <= max) return Read(after, max);
+  if (after < 0 || after >= last || last - after <= max) return Read(after, max);
   const auto is_iteration = [this](int64_t s) {
     return std::holds_alternative<IterationEvent>(At(s).what);
   };

@@ -72,14 +72,15 @@ class EventLog {
   EventLog& operator=(const EventLog&) = delete;
 
   // Each returns whether something was stored.
-  bool Append(absl::Time time, IterationEvent event);
+  bool Append(absl::Time time, const IterationEvent& event);
   bool Append(absl::Time time, WarningEvent event);
   bool Append(absl::Time time, StateChangeEvent event);
 
   // Sequence of the newest event, 0 if there is none.
   int64_t last_sequence() const { return published_.load(std::memory_order_acquire); }
 
-  // The events after sequence `after`, at most `max` >= 1 of them. O(max).
+  // The events after sequence `after`, at most `max` >= 1 of them; none after a sequence that is
+  // not there yet or negative. O(max).
   EventBatch Read(int64_t after, int max) const;
 
   // As Read, for a reader that may be far behind: if more than `max` events wait, iterations are

@@ -91,10 +91,11 @@ absl::StatusOr<FitData> FindData(FitSource source, DatasetStore& datasets) {
     for (std::string& name : source.inline_data->columns) {
       schemas.push_back({.name = std::move(name)});
     }
+    const int64_t size = SizeOf(cells);
+    data.inline_bytes = std::max(size, source.inline_data->held_bytes);
     source.inline_data.reset();
-    data.inline_bytes = SizeOf(cells);
-    data.sha256 = Sha256Hex(
-        {reinterpret_cast<const char*>(cells.bytes), static_cast<size_t>(data.inline_bytes)});
+    data.sha256 =
+        Sha256Hex({reinterpret_cast<const char*>(cells.bytes), static_cast<size_t>(size)});
   } else {
     const absl::StatusOr<std::string> id = ParseDatasetName("dataset", source.dataset);
     if (!id.ok()) return id.status();
@@ -107,6 +108,7 @@ absl::StatusOr<FitData> FindData(FitSource source, DatasetStore& datasets) {
   }
 
   std::vector<std::string> names;
+  names.reserve(schemas.size());
   for (const ColumnSchema& schema : schemas) names.push_back(schema.name);
   const ColumnIndex index(std::move(names));
   if (!source.weight_column.empty()) {

@@ -21,6 +21,7 @@ namespace emserve::server {
 struct InlineTableData {
   Cells cells;
   std::vector<std::string> columns;  // one unique name per column
+  int64_t held_bytes = 0;  // what keeping the cells costs, the request around them included
 };
 
 // Where the data of a fit comes from. Paths in errors are those of a FitSpec.

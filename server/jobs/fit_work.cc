@@ -67,8 +67,9 @@ absl::Status CheckOptions(const FitRequest& request) {
   const bool from_parameters = request.start_parameters != nullptr;
   const bool from_model = !request.start_model.empty();
   if (given != (from_parameters || from_model) || (from_parameters && from_model)) {
-    return InvalidArgument("start",
-                           "got an unclear start, must be a method, parameters or a model");
+    return InvalidArgument(
+        "start",
+        "got no start or more than one, must be a method, parameters or the name of a model");
   }
   if (given && options.restarts != 1) {
     return InvalidArgument("restarts", absl::StrCat("got ", options.restarts,

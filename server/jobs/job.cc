@@ -41,7 +41,7 @@ void JobContext::ReportIteration(IterationEvent event) {
     job_.progress_.iteration = event.iteration;
     job_.progress_.objective = event.objective;
   }
-  if (job_.log_.Append(now, std::move(event))) job_.Notify(/*urgent=*/false);
+  if (job_.log_.Append(now, event)) job_.Notify(/*urgent=*/false);
 }
 
 void JobContext::ReportWarning(WarningEvent event) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
+#include "server/names.h"
 
 namespace emserve::server {
 namespace {
@@ -49,11 +50,11 @@ absl::StatusOr<int> ColumnIndex::Find(std::string_view path, std::string_view na
   if (const auto found = index_.find(name); found != index_.end()) return found->second;
   std::string known;
   for (size_t i = 0; i < std::min(names_.size(), kMaxListed); ++i) {
-    absl::StrAppend(&known, i == 0 ? "" : ", ", names_[i]);
+    absl::StrAppend(&known, i == 0 ? "" : ", ", Shown(names_[i]));
   }
   if (names_.size() > kMaxListed) absl::StrAppend(&known, ", ...");
   return InvalidArgument(
-      path, absl::StrCat("got \"", std::string(name), "\", must be a column of the data: ", known));
+      path, absl::StrCat("got ", Shown(name), ", must be a column of the data: ", known));
 }
 
 absl::Status CheckFinite(const DatasetContent& content, int column) {

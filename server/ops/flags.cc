@@ -54,7 +54,7 @@ bool ParseSize(const std::string& text, int64_t& bytes) {
 // Adds flags that write into one ServerOptions; every one can also come from the environment.
 class FlagSet {
  public:
-  FlagSet(CLI::App& app) : app_(app) {}
+  explicit FlagSet(CLI::App& app) : app_(app) {}
 
   void Group(std::string name) { group_ = std::move(name); }
 
@@ -95,7 +95,10 @@ class FlagSet {
   void Duration(const std::string& name, absl::Duration& value, absl::Duration low,
                 absl::Duration high, const std::string& help) {
     const auto set = [&value, name, low, high](const std::string& text) {
-      if (!absl::ParseDuration(text, &value) || !(value >= low && value <= high)) {
+      double seconds = 0;
+      const bool plain = absl::SimpleAtod(text, &seconds);
+      if (plain) value = absl::Seconds(seconds);
+      if ((!plain && !absl::ParseDuration(text, &value)) || !(value >= low && value <= high)) {
         Refuse(name, text,
                absl::StrCat("a duration from ", absl::FormatDuration(low), " to ",
                             absl::FormatDuration(high), ", e.g. 30s or 5m"));
@@ -158,6 +161,10 @@ void AddFlags(CLI::App& app, ServerOptions& o) {
   flags.Count("max_pending_calls", o.max_pending_calls, 1, 1000000, "CALLS",
               "calls that wait for a call thread; beyond it RESOURCE_EXHAUSTED");
 
+  flags.Size("max_call_bytes", o.max_call_bytes, 0, kNoLimit,
+             "memory of the requests that wait or are worked on, and of model files on their way "
+             "out; beyond it RESOURCE_EXHAUSTED; 0: an eighth of the machine's");
+
   flags.Group("Jobs");
   flags.Count("max_running_jobs", o.max_running_jobs, 0, 4096, "JOBS",
               "jobs that share the threads at the same time; 0: twice --threads, at least 4");
@@ -165,6 +172,14 @@ void AddFlags(CLI::App& app, ServerOptions& o) {
               "jobs that wait; beyond it RESOURCE_EXHAUSTED");
   flags.Count("max_ended_jobs", o.max_ended_jobs, 1, 1000000, "JOBS",
               "ended jobs that are kept; beyond it the oldest are forgotten");
+  flags.Size("max_ended_bytes", o.max_ended_bytes, int64_t{1} << 20, kNoLimit,
+             "memory of ended jobs and their events; beyond it the oldest are forgotten");
+  flags.Size("max_held_bytes", o.max_held_bytes, 0, kNoLimit,
+             "memory of the requests and inline data of jobs that have not ended; beyond it "
+             "RESOURCE_EXHAUSTED; 0: an eighth of the machine's");
+  flags.Size("max_working_bytes", o.max_working_bytes, 0, kNoLimit,
+             "memory that running jobs compute in: larger jobs are refused, others wait for their "
+             "turn; 0: a quarter of the machine's");
   flags.Count("max_events_per_job", o.max_events_per_job, 100, 10000000, "EVENTS",
               "events kept for each job; beyond it iterations are thinned");
   flags.Duration("watch_heartbeat", o.watch_heartbeat, absl::Milliseconds(10), absl::Hours(1),
@@ -172,14 +187,18 @@ void AddFlags(CLI::App& app, ServerOptions& o) {
 
   flags.Group("Data and models");
   flags.Size("max_dataset_bytes", o.max_dataset_bytes, 0, kNoLimit,
-             "memory of all datasets together, inline data of jobs included; beyond it "
-             "RESOURCE_EXHAUSTED; 0: half of the machine's");
+             "memory of all datasets together; beyond it RESOURCE_EXHAUSTED; 0: half of the "
+             "machine's");
   flags.Count("max_datasets", o.max_datasets, 1, 1000000, "DATASETS",
               "datasets; beyond it RESOURCE_EXHAUSTED");
+  flags.Duration("upload_timeout", o.upload_timeout, absl::Seconds(1), absl::Hours(8760),
+                 "an upload that gets no new byte for this long is forgotten");
   flags.Size("max_inline_bytes", o.max_inline_bytes, 1024, int64_t{1} << 30,
              "cells of one table inside a request");
   flags.Size("max_import_bytes", o.max_import_bytes, 1024, int64_t{1} << 30,
-             "size of a model file that is imported");
+             "size of a model file that is imported; four times this in all at the same time");
+  flags.Size("max_model_bytes", o.max_model_bytes, int64_t{1} << 20, kNoLimit,
+             "memory of all models together; beyond it RESOURCE_EXHAUSTED");
   flags.Count("max_models", o.max_models, 1, 1000000, "MODELS",
               "models; beyond it RESOURCE_EXHAUSTED");
   flags.Count("max_versions_per_model", o.max_versions_per_model, 1, 1000000, "VERSIONS",
@@ -250,7 +269,7 @@ std::variant<ServerOptions, int> ParseFlags(int argc, const char* const* argv, s
       "emserved fits latent-variable models by expectation-maximisation behind a gRPC service.\n"
       "Every flag can also be set as EMSERVE_<FLAG> in the environment or as flag=value in the "
       "file of --config; the command line comes first, then the environment.\n"
-      "Sizes take KiB, MiB, GiB; durations ms, s, m, h.",
+      "Sizes take KiB, MiB, GiB; durations ms, s, m, h, seconds if none.",
       "emserved");
   app.set_version_flag("--version", std::string("emserved ") + kVersion);
   app.set_config("--config", "", "file of flag=value lines")->type_name("FILE");

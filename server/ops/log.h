@@ -15,6 +15,10 @@ namespace emserve::server {
 // ServerOptions::log_level. Thread-safe.
 std::shared_ptr<spdlog::logger> MakeLogger(const std::string& level);
 
+// Lets what gRPC and protobuf say for themselves appear as lines of `log` instead of raw on
+// standard error. For the whole process: the last call counts.
+void RouteLibraryLogs(std::shared_ptr<spdlog::logger> log);
+
 }  // namespace emserve::server
 
 #endif  // EMSERVE_SERVER_OPS_LOG_H_

@@ -14,9 +14,14 @@ ServerOptions Resolve(ServerOptions options) {
   if (options.max_running_jobs == 0) {
     options.max_running_jobs = std::max<int64_t>(4, 2 * options.threads);
   }
-  if (options.max_dataset_bytes == 0) {
-    options.max_dataset_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} / 2 * sysconf(_SC_PAGESIZE);
-  }
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  const auto share = [memory](int64_t& bytes, int64_t parts) {
+    if (bytes == 0) bytes = memory / parts;
+  };
+  share(options.max_dataset_bytes, 2);
+  share(options.max_working_bytes, 4);
+  share(options.max_held_bytes, 8);
+  share(options.max_call_bytes, 8);
   return options;
 }
 

@@ -29,19 +29,25 @@ struct ServerOptions {
   int64_t threads = 0;               // that compute; 0: one per core
   int64_t call_threads = 0;          // that answer calls which need work; 0: max(2, cores)
   int64_t max_pending_calls = 1024;  // that wait for a call thread
+  int64_t max_call_bytes = 0;  // of requests being worked on; 0: an eighth of the machine's memory
 
   // Jobs.
   int64_t max_running_jobs = 0;  // 0: max(4, 2 x threads)
   int64_t max_queued_jobs = 256;
   int64_t max_ended_jobs = 1000;
+  int64_t max_ended_bytes = int64_t{256} << 20;  // of ended jobs and their events
+  int64_t max_held_bytes = 0;     // of inline data of jobs; 0: an eighth of the machine's memory
+  int64_t max_working_bytes = 0;  // that running jobs compute in; 0: a quarter of the machine's
   int64_t max_events_per_job = 10000;
   absl::Duration watch_heartbeat = absl::Seconds(15);
 
   // Data and models.
   int64_t max_dataset_bytes = 0;  // of all datasets together; 0: half of the machine's memory
   int64_t max_datasets = 1000;
-  int64_t max_inline_bytes = int64_t{16} << 20;   // of one table inside a request
-  int64_t max_import_bytes = int64_t{256} << 20;  // of one imported model file
+  absl::Duration upload_timeout = absl::Hours(1);  // without a new byte
+  int64_t max_inline_bytes = int64_t{16} << 20;    // of one table inside a request
+  int64_t max_import_bytes = int64_t{256} << 20;   // of one imported model file
+  int64_t max_model_bytes = int64_t{1} << 30;      // of all models together
   int64_t max_models = 10000;
   int64_t max_versions_per_model = 1000;
 

@@ -31,7 +31,17 @@ namespace {
 // Watches and uploads get this long to see their end before their streams are cut.
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
 
-// Uploads come in chunks of a mebibyte: an allocator that keeps its pages doubles their rate.
+// As health knows them, beside "" for the whole server.
+constexpr const char* kServices[] = {"DatasetService", "JobService", "ModelService",
+                                     "PredictionService", "SystemService"};
+
+// Work that is quick has threads of its own: it does not wait behind predictions.
+constexpr int kControlThreads = 2;
+
+// Uploads come in chunks of a mebibyte: an allocator that keeps its pages doubles their rate. What
+// it has kept goes back to the system this often.
+constexpr absl::Duration kTrimPeriod = absl::Seconds(30);
+
 void KeepPages() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, 256 << 20);
@@ -50,23 +60,32 @@ struct Server::Parts {
       : options(resolved),
         log(MakeLogger(options.log_level)),
         pool(static_cast<int>(options.threads)),
-        executor(static_cast<int>(options.call_threads), options.max_pending_calls),
+        control(kControlThreads, options.max_pending_calls),
+        compute(static_cast<int>(options.call_threads), options.max_pending_calls),
         datasets({.max_bytes = options.max_dataset_bytes,
                   .max_datasets = options.max_datasets,
+                  .upload_timeout = options.upload_timeout,
                   .clock = absl::Now},
-                 executor),
+                 compute),
         registry({.max_models = options.max_models,
                   .max_versions_per_model = options.max_versions_per_model,
+                  .max_bytes = options.max_model_bytes,
                   .clock = absl::Now}),
         hub({.heartbeat = options.watch_heartbeat, .clock = absl::Now}),
         jobs({.max_queued_jobs = static_cast<int>(options.max_queued_jobs),
               .max_running_jobs = static_cast<int>(options.max_running_jobs),
               .max_ended_jobs = static_cast<int>(options.max_ended_jobs),
+              .max_ended_bytes = options.max_ended_bytes,
+              .max_held_bytes = options.max_held_bytes,
+              .max_working_bytes = options.max_working_bytes,
               .max_events_per_job = options.max_events_per_job,
               .clock = absl::Now,
               .on_end = [this](const JobSnapshot& job) { LogEnd(job); }},
              pool, hub),
-        calls(log, executor) {}
+        calls(log, {.control = &control,
+                    .compute = &compute,
+                    .max_message_bytes = options.max_message_bytes,
+                    .max_memory_bytes = options.max_call_bytes}) {}
 
   // One line per job.
   void LogEnd(const JobSnapshot& job) const {
@@ -83,7 +102,8 @@ struct Server::Parts {
   const ServerOptions options;
   const std::shared_ptr<spdlog::logger> log;
   Pool pool;
-  Executor executor;
+  Executor control;
+  Executor compute;
   DatasetStore datasets;
   ModelRegistry registry;
   WatchHub hub;
@@ -93,6 +113,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> grpc;
   int port = 0;
   int64_t sweep_timer = 0;
+  int64_t trim_timer = 0;
   std::once_flag drained;
 };
 
@@ -121,6 +142,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& given
     p.services.push_back(make(environment));
   }
 
+  RouteLibraryLogs(p.log);
   grpc::EnableDefaultHealthCheckService(true);
   DescribeHealth();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -148,6 +170,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& given
         absl::StrCat("--listen: got '", options.listen,
                      "', must be an address of this machine with a free port"));
   }
+  for (const char* const service : kServices) {
+    p.grpc->GetHealthCheckService()->SetServingStatus(std::string("emserve.v1.") + service, true);
+  }
+  p.trim_timer = p.hub.AddTimer([](absl::Time now) {
+    malloc_trim(0);
+    return now + kTrimPeriod;
+  });
   p.sweep_timer = p.hub.AddTimer([&p](absl::Time) { return p.datasets.Sweep(); });
   p.log->info("serving version={} listen={} port={} threads={} kernels={}", kVersion,
               options.listen, p.port, options.threads, KernelTarget());
@@ -169,10 +198,12 @@ void Server::Drain() {
     p.grpc->GetHealthCheckService()->SetServingStatus(false);
     p.jobs.Drain(p.options.drain_timeout);  // watches of these jobs end with them
     p.hub.RemoveTimer(p.sweep_timer);
+    p.hub.RemoveTimer(p.trim_timer);
     p.hub.Close();
     p.grpc->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
     p.grpc->Wait();
-    p.executor.Stop();
+    p.control.Stop();
+    p.compute.Stop();
     p.log->info("stopped");
   });
 }

@@ -46,8 +46,27 @@ int64_t Footprint(const ModelVersion& version) {
     bytes += static_cast<int64_t>(sizeof(RestartOutcome) + outcome.message.size() +
                                   outcome.status.message().size());
   }
-  bytes += static_cast<int64_t>(version.report->optima.size() * sizeof(Optimum) +
-                                version.report->repairs.size() * sizeof(Repair));
+  bytes += static_cast<int64_t>(version.report->best.message.size() +
+                                version.report->optima.size() * sizeof(Optimum));
+  for (const Repair& repair : version.report->repairs) {
+    bytes += static_cast<int64_t>(sizeof(Repair) + repair.reason.size());
+  }
+  return bytes;
+}
+
+int64_t Footprint(const Tags& tags) {
+  int64_t bytes = 0;
+  for (const auto& [key, value] : tags) {
+    bytes += static_cast<int64_t>(2 * sizeof(std::string) + key.size() + value.size());
+  }
+  return bytes;
+}
+
+// Of a model with everything in it.
+int64_t Footprint(const ModelLine& line) {
+  int64_t bytes = Footprint(line.tags);
+  for (const auto& version : line.versions) bytes += Footprint(*version);
+  for (const auto& [number, tags] : line.version_tags) bytes += Footprint(tags);
   return bytes;
 }
 
@@ -299,7 +318,7 @@ absl::Status ModelRegistry::DeleteModel(std::string_view model, bool force) {
                                            " aliases that point into it, must have none; delete "
                                            "the aliases or use force"));
   }
-  for (const auto& version : line->versions) used_bytes_ -= Footprint(*version);
+  used_bytes_ -= Footprint(*line);
   Retire(*line);
   Publish(*lines, model, nullptr);
   return absl::OkStatus();
@@ -324,12 +343,13 @@ absl::Status ModelRegistry::DeleteVersion(std::string_view name) {
         absl::StrCat("got the alias ", aliases[0],
                      " that points to it, must have none; move or delete it"));
   }
-  used_bytes_ -= Footprint(*found->version);
   if (found->line->versions.size() == 1) {
+    used_bytes_ -= Footprint(*found->line);
     Retire(*found->line);
     Publish(*lines, reference->model, nullptr);
     return absl::OkStatus();
   }
+  used_bytes_ -= Footprint(*found->version) + Footprint(found->line->TagsOf(number));
   auto line = std::make_shared<ModelLine>(*found->line);
   line->versions.erase(std::find(line->versions.begin(), line->versions.end(), found->version));
   line->version_tags.erase(number);
@@ -366,6 +386,7 @@ absl::StatusOr<std::shared_ptr<const ModelLine>> ModelRegistry::SetAlias(std::st
 
 absl::StatusOr<std::shared_ptr<const ModelLine>> ModelRegistry::DeleteAlias(
     std::string_view model, std::string_view alias) {
+  if (absl::Status status = CheckAlias("alias", alias); !status.ok()) return status;
   const std::lock_guard lock(writers_);
   const std::shared_ptr<const Lines> lines = lines_.Load();
   const std::shared_ptr<const ModelLine> known = FindLine(*lines, model);
@@ -403,14 +424,24 @@ absl::StatusOr<Tags> ModelRegistry::UpdateTags(std::string_view name, const Tags
                             "; remove tags"));
   }
   if (tags == before) return tags;
+  const int64_t more = Footprint(tags) - Footprint(before);
+  if (more > options_.max_bytes - used_bytes_) {
+    return ResourceExhausted("MODEL_MEMORY_FULL", "max_model_bytes",
+                             "set: got tags for which there is no room; delete models",
+                             absl::ZeroDuration());
+  }
+  used_bytes_ += more;
+  const auto subject = [&](const std::string& key) {
+    return of_version ? absl::StrCat(found->version->number, ":", key) : key;
+  };
   for (const auto& [key, value] : before) {
     const auto after = tags.find(key);
-    if (after == tags.end()) Audit(*line, "TAGS_UPDATED", key, value, "");
+    if (after == tags.end()) Audit(*line, "TAGS_UPDATED", subject(key), value, "");
   }
   for (const auto& [key, value] : tags) {
     const auto old = before.find(key);
     if (old != before.end() && old->second == value) continue;
-    Audit(*line, "TAGS_UPDATED", key, old == before.end() ? "" : old->second, value);
+    Audit(*line, "TAGS_UPDATED", subject(key), old == before.end() ? "" : old->second, value);
   }
   if (!of_version) {
     line->tags = tags;

@@ -18,6 +18,11 @@ namespace {
 
 constexpr int64_t kRowsBetweenStops = 1024;
 
+absl::Status CheckWanted(const std::function<bool()>& cancelled) {
+  if (cancelled == nullptr || !cancelled()) return absl::OkStatus();
+  return absl::CancelledError("the caller has gone");
+}
+
 // Column by column without an early exit, so that the compiler vectorises it: a cell is not finite
 // when all bits of its exponent are set.
 bool AllFinite(const Block& block) {
@@ -103,7 +108,8 @@ absl::Status Predictor::PredictBlock(const Table& table, const Block& block,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutputs outputs) const {
+absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutputs outputs,
+                                              const std::function<bool()>& cancelled) const {
   const Partition partition = Partition::Make(table.num_rows(), model_->doubles_per_row());
   const int max_rows = static_cast<int>(std::min<int64_t>(partition.block_rows, table.num_rows()));
   const int num_components = model_->num_components();
@@ -115,6 +121,7 @@ absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutp
   if (outputs.posteriors) out.posteriors.resize(rows * static_cast<size_t>(num_components));
   if (outputs.log_densities) out.log_densities.resize(rows);
   for (int64_t b = 0; b < partition.num_blocks; ++b) {
+    if (absl::Status status = CheckWanted(cancelled); !status.ok()) return status;
     const Block block = table.Read(partition.first_row(b), partition.rows(b), buffer);
     absl::Status status = PredictBlock(table, block, outputs, scratch);
     if (!status.ok()) return status;
@@ -174,15 +181,15 @@ absl::Status Predictor::PredictRows(const Table& table, PredictionOutputs output
 }
 
 absl::StatusOr<SampledRows> Predictor::Sample(int64_t num_rows, uint64_t seed,
-                                              std::stop_token stop) const {
+                                              const std::function<bool()>& cancelled) const {
   const auto num_columns = static_cast<size_t>(model_->num_columns());
   SampledRows out;
   out.rows.resize(static_cast<size_t>(num_rows) * num_columns);
   out.labels.resize(static_cast<size_t>(num_rows));
   Random random(seed, /*stream=*/0);
   for (int64_t i = 0; i < num_rows; ++i) {
-    if (i % kRowsBetweenStops == 0 && stop.stop_requested()) {
-      return absl::CancelledError("stop was requested");
+    if (i % kRowsBetweenStops == 0) {
+      if (absl::Status status = CheckWanted(cancelled); !status.ok()) return status;
     }
     const auto row = static_cast<size_t>(i);
     out.labels[row] = model_->Sample(*prepared_, random,

@@ -56,7 +56,9 @@ class Predictor {
   // Predicts on the calling thread. `table` has the model's columns in the model's order.
   // INVALID_ARGUMENT "rows[7]: ..." for a cell that is not finite and for a row so far from every
   // component that its density vanishes. O(rows x cost of a row).
-  absl::StatusOr<Prediction> Predict(const Table& table, PredictionOutputs outputs) const;
+  // `cancelled` is asked before each block of rows: true ends it with Cancelled.
+  absl::StatusOr<Prediction> Predict(const Table& table, PredictionOutputs outputs,
+                                     const std::function<bool()>& cancelled = nullptr) const;
 
   // Numbers that PredictRows writes per row.
   int NumOutputColumns(PredictionOutputs outputs) const;
@@ -69,8 +71,9 @@ class Predictor {
                            std::stop_token stop, const std::function<void(int)>& rows_done,
                            double* out) const;
 
-  // Draws `num_rows` >= 0 rows; the same seed gives the same rows. Cancelled when `stop` asks.
-  absl::StatusOr<SampledRows> Sample(int64_t num_rows, uint64_t seed, std::stop_token stop) const;
+  // Draws `num_rows` >= 0 rows; the same seed gives the same rows. `cancelled` as for Predict.
+  absl::StatusOr<SampledRows> Sample(int64_t num_rows, uint64_t seed,
+                                     const std::function<bool()>& cancelled = nullptr) const;
 
  private:
   Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepared> prepared);

@@ -26,9 +26,11 @@ class ByteStreamReactor final : public grpc::ServerWriteReactor<Response> {
   ByteStreamReactor(Calls& calls, grpc::CallbackServerContext& context, const char* method)
       : call_(calls, context, method), calls_(calls) {}
 
-  // Runs `find` on the executor; it names what to send by Send, or says why there is nothing.
+  Call& call() { return call_; }
+
+  // Runs `find` on an executor; it names what to send by Send, or says why there is nothing.
   void Prepare(std::function<absl::Status()> find) {
-    const absl::Status queued = calls_.executor().Submit([this, find = std::move(find)] {
+    const absl::Status queued = calls_.control().Submit([this, find = std::move(find)] {
       const absl::Status status = call_.Try(find);
       status.ok() ? Next() : Finish(status);
     });

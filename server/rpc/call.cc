@@ -9,11 +9,13 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "proto/wire/status.h"
+#include "server/errors.h"
 #include "spdlog/logger.h"
 
 namespace emserve::server {
 namespace {
 
+constexpr absl::Duration kRetryDelay = absl::Milliseconds(500);
 constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
 
 absl::Status Internal(const std::string& request_id) {
@@ -30,7 +32,17 @@ Call::Call(Calls& calls, grpc::CallbackServerContext& context, const char* metho
       context_(context),
       method_(method),
       start_(std::chrono::steady_clock::now()),
-      request_id_(calls.NextRequestId()) {}
+      request_id_(calls.NextRequestId()),
+      hold_(calls.memory()) {}
+
+absl::Status Call::Hold(int64_t bytes) {
+  if (hold_.Add(bytes)) return absl::OkStatus();
+  return ResourceExhausted(
+      "CALL_MEMORY_FULL", "max_call_bytes",
+      absl::StrCat("got a call that needs ", bytes, " bytes while ", calls_.memory().used(), " of ",
+                   calls_.memory().max_bytes(), " are in use by others; try again later"),
+      kRetryDelay);
+}
 
 absl::Status Call::Try(absl::FunctionRef<absl::Status()> work) {
   try {
@@ -72,31 +84,53 @@ grpc::Status Call::End(const absl::Status& original) {
   return ToGrpcStatus(status);
 }
 
-Calls::Calls(std::shared_ptr<spdlog::logger> log, Executor& executor)
-    : log_(std::move(log)), executor_(executor), epoch_(std::random_device()()) {}
+Calls::Calls(std::shared_ptr<spdlog::logger> log, const Options& options)
+    : log_(std::move(log)),
+      options_(options),
+      memory_(options.max_memory_bytes),
+      epoch_(std::random_device()()) {}
 
 std::string Calls::NextRequestId() {
   return absl::StrCat(absl::Hex(epoch_, absl::kZeroPad8), "-",
                       next_id_.fetch_add(1, std::memory_order_relaxed));
 }
 
+absl::Status Calls::CheckSize(const google::protobuf::Message& response) const {
+  const size_t size = response.ByteSizeLong();
+  if (size <= static_cast<size_t>(options_.max_message_bytes)) return absl::OkStatus();
+  return ResourceExhausted("RESPONSE_TOO_LARGE", "max_message_bytes",
+                           absl::StrCat("the answer has ", size, " bytes, must have at most ",
+                                        options_.max_message_bytes, "; ask for less at a time"),
+                           absl::ZeroDuration());
+}
+
 grpc::ServerUnaryReactor* Calls::Now(grpc::CallbackServerContext* context, const char* method,
+                                     google::protobuf::Message& response,
                                      absl::FunctionRef<absl::Status(Call&)> handler) {
   Call call(*this, *context, method);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(call.End(call.Try([&] { return handler(call); })));
+  reactor->Finish(call.End(call.Try([&]() -> absl::Status {
+    absl::Status status = handler(call);
+    return status.ok() ? CheckSize(response) : status;
+  })));
   return reactor;
 }
 
-grpc::ServerUnaryReactor* Calls::Queue(grpc::CallbackServerContext* context, const char* method,
-                                       std::function<absl::Status(Call&)> handler) {
+grpc::ServerUnaryReactor* Calls::Queue(Executor& executor, grpc::CallbackServerContext* context,
+                                       const char* method, const google::protobuf::Message& request,
+                                       google::protobuf::Message& response, Handler handler) {
   auto call = std::make_shared<Call>(*this, *context, method);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status queued = executor_.Submit([call, reactor, handler = std::move(handler)] {
-    reactor->Finish(call->End(call->Try([&] {
-      return call->cancelled() ? absl::CancelledError("the caller has gone") : handler(*call);
-    })));
-  });
+  absl::Status queued = call->Hold(static_cast<int64_t>(request.SpaceUsedLong()));
+  if (queued.ok()) {
+    queued = executor.Submit([this, call, reactor, &response, handler = std::move(handler)] {
+      reactor->Finish(call->End(call->Try([&]() -> absl::Status {
+        if (call->cancelled()) return absl::CancelledError("the caller has gone");
+        absl::Status status = handler(*call);
+        return status.ok() ? CheckSize(response) : status;
+      })));
+    });
+  }
   if (!queued.ok()) reactor->Finish(call->End(queued));
   return reactor;
 }

@@ -1,5 +1,5 @@
 // What stands around every call: one log line, one mapping of errors, one place that catches
-// exceptions, and the choice between answering at once and answering from the executor.
+// exceptions, the bounds on what requests and answers may take, and the choice of thread.
 #ifndef EMSERVE_SERVER_RPC_CALL_H_
 #define EMSERVE_SERVER_RPC_CALL_H_
 
@@ -13,10 +13,12 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "google/protobuf/message.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
 #include "server/executor.h"
+#include "server/memory_budget.h"
 
 namespace spdlog {
 class logger;
@@ -45,6 +47,12 @@ class Call {
   // Adds to the call's log line: " key=value". Not after End.
   void Note(const char* key, const std::string& value);
 
+  // Counts `bytes` of memory against what all calls may hold, until the call's end.
+  // RESOURCE_EXHAUSTED (reason CALL_MEMORY_FULL, with a retry delay) if there is no room.
+  absl::Status Hold(int64_t bytes);
+  // Gives back what Hold has counted so far.
+  void Release() { hold_.Drop(); }
+
   // Whether the client has gone or its deadline has passed.
   bool cancelled() const { return context_.IsCancelled(); }
 
@@ -55,30 +63,50 @@ class Call {
   const std::chrono::steady_clock::time_point start_;
   const std::string request_id_;
   std::string notes_;
+  MemoryHold hold_;
 };
 
 // Shared by all services. Thread-safe.
 class Calls {
  public:
-  // Both outlive it. Calls end at level info, failed health of our own (INTERNAL) at error.
-  Calls(std::shared_ptr<spdlog::logger> log, Executor& executor);
+  using Handler = std::function<absl::Status(Call&)>;
+
+  struct Options {
+    Executor* control = nullptr;  // answers calls that look things up and submit work
+    Executor* compute = nullptr;  // answers calls that predict and sample
+    int64_t max_message_bytes = 0;
+    int64_t max_memory_bytes = 0;  // of requests that wait or are worked on, and of what they need
+  };
+  // The executors outlive it. Calls end at level info, failed health of our own (INTERNAL) at
+  // error.
+  Calls(std::shared_ptr<spdlog::logger> log, const Options& options);
 
   // Answers a unary call on gRPC's own thread: for handlers that only look something up.
   grpc::ServerUnaryReactor* Now(grpc::CallbackServerContext* context, const char* method,
+                                google::protobuf::Message& response,
                                 absl::FunctionRef<absl::Status(Call&)> handler);
 
-  // Answers a unary call from the executor: for handlers that compute, copy or encode much. A call
-  // whose client has gone by then is not run. RESOURCE_EXHAUSTED when the executor's queue is full.
-  grpc::ServerUnaryReactor* Queue(grpc::CallbackServerContext* context, const char* method,
-                                  std::function<absl::Status(Call&)> handler);
+  // Answers a unary call from an executor: for handlers that copy, encode or compute much. A call
+  // whose client has gone by then is not run. RESOURCE_EXHAUSTED when too many calls wait, or too
+  // many bytes of them.
+  grpc::ServerUnaryReactor* Queue(Executor& executor, grpc::CallbackServerContext* context,
+                                  const char* method, const google::protobuf::Message& request,
+                                  google::protobuf::Message& response, Handler handler);
 
-  Executor& executor() { return executor_; }
+  // OK unless `response` is larger than a message may be (RESOURCE_EXHAUSTED, reason
+  // RESPONSE_TOO_LARGE): an answer of more than 2 GiB cannot even be written.
+  absl::Status CheckSize(const google::protobuf::Message& response) const;
+
+  Executor& control() { return *options_.control; }
+  Executor& compute() { return *options_.compute; }
+  MemoryBudget& memory() { return memory_; }
   spdlog::logger& log() { return *log_; }
   std::string NextRequestId();
 
  private:
   std::shared_ptr<spdlog::logger> log_;
-  Executor& executor_;
+  const Options options_;
+  MemoryBudget memory_;
   const uint32_t epoch_;  // tells request ids of different runs apart
   std::atomic<uint64_t> next_id_{1};
 };

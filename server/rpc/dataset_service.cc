@@ -8,6 +8,7 @@
 #include "server/errors.h"
 #include "server/names.h"
 #include "server/rpc/byte_stream.h"
+#include "server/rpc/page_answer.h"
 #include "server/rpc/services.h"
 
 namespace emserve::server {
@@ -72,13 +73,9 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteDatasetReques
       return End(
           InvalidArgument("name", "got none, must be the dataset's name in the first message"));
     }
-    if (!writer_->complete()) {
-      writer_.reset();
-      return End(Describe(datasets_.Get(id_)));
-    }
-    writer_.reset();
-    datasets_.WhenSealed(id_,
-                         [this](const absl::StatusOr<DatasetInfo>& info) { End(Describe(info)); });
+    // The next stream may come before this one is gone.
+    const std::unique_ptr<DatasetWriter> writer = std::move(writer_);
+    writer->Close([this](const absl::StatusOr<DatasetInfo>& info) { End(Describe(info)); });
   }
 
   absl::Status Describe(const absl::StatusOr<DatasetInfo>& info) {
@@ -88,7 +85,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteDatasetReques
   }
 
   void End(const absl::Status& status) {
-    writer_.reset();  // the next stream may come before this one is gone
+    writer_.reset();
     Finish(call_.End(status));
   }
 
@@ -108,8 +105,8 @@ class DatasetService final : public v1::DatasetService::CallbackService {
   grpc::ServerUnaryReactor* CreateDataset(grpc::CallbackServerContext* context,
                                           const v1::CreateDatasetRequest* request,
                                           v1::CreateDatasetResponse* response) override {
-    return calls_.Queue(context, "DatasetService.CreateDataset",
-                        [=, this](Call& call) -> absl::Status {
+    return calls_.Queue(calls_.control(), context, "DatasetService.CreateDataset", *request,
+                        *response, [=, this](Call& call) -> absl::Status {
                           absl::StatusOr<NewDataset> wanted = DecodeCreateDataset(*request);
                           if (!wanted.ok()) return wanted.status();
                           absl::StatusOr<DatasetInfo> info = datasets_.Create(*wanted);
@@ -152,7 +149,7 @@ class DatasetService final : public v1::DatasetService::CallbackService {
   grpc::ServerUnaryReactor* GetDataset(grpc::CallbackServerContext* context,
                                        const v1::GetDatasetRequest* request,
                                        v1::GetDatasetResponse* response) override {
-    return calls_.Now(context, "DatasetService.GetDataset", [&](Call&) -> absl::Status {
+    return calls_.Now(context, "DatasetService.GetDataset", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::string> id = ParseDatasetName("name", request->name());
       if (!id.ok()) return id.status();
       absl::StatusOr<DatasetInfo> info = datasets_.Get(*id);
@@ -165,24 +162,28 @@ class DatasetService final : public v1::DatasetService::CallbackService {
   grpc::ServerUnaryReactor* ListDatasets(grpc::CallbackServerContext* context,
                                          const v1::ListDatasetsRequest* request,
                                          v1::ListDatasetsResponse* response) override {
-    return calls_.Queue(context, "DatasetService.ListDatasets", [=, this](Call&) -> absl::Status {
-      absl::StatusOr<Page<DatasetInfo>> page =
-          datasets_.List({request->page_size(), request->page_token()});
-      if (!page.ok()) return page.status();
-      for (const DatasetInfo& info : page->items) EncodeDataset(info, *response->add_datasets());
-      response->set_next_page_token(page->next_page_token);
-      return absl::OkStatus();
-    });
+    return calls_.Queue(calls_.control(), context, "DatasetService.ListDatasets", *request,
+                        *response, [=, this](Call&) -> absl::Status {
+                          return AnswerPage(
+                              {request->page_size(), request->page_token()}, *response,
+                              [&](const PageRequest& page) { return datasets_.List(page); },
+                              [&](const DatasetInfo& info) -> const v1::Dataset& {
+                                v1::Dataset& dataset = *response->add_datasets();
+                                EncodeDataset(info, dataset);
+                                return dataset;
+                              });
+                        });
   }
 
   grpc::ServerUnaryReactor* DeleteDataset(grpc::CallbackServerContext* context,
                                           const v1::DeleteDatasetRequest* request,
-                                          v1::DeleteDatasetResponse*) override {
-    return calls_.Now(context, "DatasetService.DeleteDataset", [&](Call&) -> absl::Status {
-      absl::StatusOr<std::string> id = ParseDatasetName("name", request->name());
-      if (!id.ok()) return id.status();
-      return datasets_.Delete(*id);
-    });
+                                          v1::DeleteDatasetResponse* response) override {
+    return calls_.Now(context, "DatasetService.DeleteDataset", *response,
+                      [&](Call&) -> absl::Status {
+                        absl::StatusOr<std::string> id = ParseDatasetName("name", request->name());
+                        if (!id.ok()) return id.status();
+                        return datasets_.Delete(*id);
+                      });
   }
 
  private:

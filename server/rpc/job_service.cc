@@ -7,11 +7,18 @@
 #include "server/errors.h"
 #include "server/names.h"
 #include "server/page.h"
+#include "server/rpc/page_answer.h"
 #include "server/rpc/services.h"
 #include "server/rpc/watch_reactor.h"
 
 namespace emserve::server {
 namespace {
+
+absl::Status CheckSequence(int64_t after, int64_t newest) {
+  if (after >= 0 && after <= newest) return absl::OkStatus();
+  return absl::OutOfRangeError(
+      absl::StrCat("after_sequence: got ", after, ", must be 0 to ", newest, ", the newest event"));
+}
 
 class JobService final : public v1::JobService::CallbackService {
  public:
@@ -25,30 +32,35 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
                                       v1::CreateJobResponse* response) override {
-    return calls_.Queue(context, "JobService.CreateJob", [=, this](Call& call) -> absl::Status {
-      absl::StatusOr<NewJob> wanted = DecodeCreateJob(*request, making_);
-      if (!wanted.ok()) return wanted.status();
-      absl::StatusOr<std::shared_ptr<const Job>> job = jobs_.Create(*std::move(wanted));
-      if (!job.ok()) return job.status();
-      call.Note("job", (*job)->id());
-      EncodeJob((*job)->Snapshot(), *response->mutable_job());
-      return absl::OkStatus();
-    });
+    return calls_.Queue(calls_.control(), context, "JobService.CreateJob", *request, *response,
+                        [=, this](Call& call) -> absl::Status {
+                          absl::StatusOr<NewJob> wanted = DecodeCreateJob(*request, making_);
+                          if (!wanted.ok()) return wanted.status();
+                          absl::StatusOr<std::shared_ptr<const Job>> job =
+                              jobs_.Create(*std::move(wanted));
+                          if (!job.ok()) return job.status();
+                          call.Note("job", (*job)->id());
+                          EncodeJob((*job)->Snapshot(), *response->mutable_job());
+                          return absl::OkStatus();
+                        });
   }
 
   grpc::ServerWriteReactor<v1::FitResponse>* Fit(grpc::CallbackServerContext* context,
                                                  const v1::FitRequest* request) override {
     auto* reactor = new WatchReactor<v1::FitResponse>(calls_, *context, "JobService.Fit", hub_);
-    const absl::Status queued = calls_.executor().Submit([this, reactor, request] {
-      absl::StatusOr<std::shared_ptr<const Job>> job = absl::InternalError("not made");
-      const absl::Status status = reactor->call().Try([&]() -> absl::Status {
-        absl::StatusOr<NewJob> wanted = DecodeFit(*request, making_);
-        if (!wanted.ok()) return wanted.status();
-        job = jobs_.Create(*std::move(wanted));
-        return job.status();
+    absl::Status queued = reactor->call().Hold(static_cast<int64_t>(request->SpaceUsedLong()));
+    if (queued.ok())
+      queued = calls_.control().Submit([this, reactor, request] {
+        absl::StatusOr<std::shared_ptr<const Job>> job = absl::InternalError("not made");
+        const absl::Status status = reactor->call().Try([&]() -> absl::Status {
+          absl::StatusOr<NewJob> wanted = DecodeFit(*request, making_);
+          if (!wanted.ok()) return wanted.status();
+          job = jobs_.Create(*std::move(wanted));
+          return job.status();
+        });
+        reactor->call().Release();  // from now on the job counts what it holds
+        status.ok() ? reactor->Begin(*std::move(job), 0) : reactor->Refuse(status);
       });
-      status.ok() ? reactor->Begin(*std::move(job), 0) : reactor->Refuse(status);
-    });
     if (!queued.ok()) reactor->Refuse(queued);
     return reactor;
   }
@@ -56,7 +68,7 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
                                    const v1::GetJobRequest* request,
                                    v1::GetJobResponse* response) override {
-    return calls_.Now(context, "JobService.GetJob", [&](Call&) -> absl::Status {
+    return calls_.Now(context, "JobService.GetJob", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::shared_ptr<const Job>> job = Find("name", request->name());
       if (!job.ok()) return job.status();
       EncodeJob((*job)->Snapshot(), *response->mutable_job());
@@ -67,27 +79,30 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
                                      const v1::ListJobsRequest* request,
                                      v1::ListJobsResponse* response) override {
-    return calls_.Queue(context, "JobService.ListJobs", [=, this](Call&) -> absl::Status {
-      std::vector<JobState> states;
-      for (int i = 0; i < request->states_size(); ++i) {
-        absl::StatusOr<JobState> state =
-            DecodeJobState(request->states(i), absl::StrCat("states[", i, "]"));
-        if (!state.ok()) return state.status();
-        states.push_back(*state);
-      }
-      absl::StatusOr<Page<std::shared_ptr<const Job>>> page =
-          jobs_.List(states, {request->page_size(), request->page_token()});
-      if (!page.ok()) return page.status();
-      for (const auto& job : page->items) EncodeJob(job->Snapshot(), *response->add_jobs());
-      response->set_next_page_token(page->next_page_token);
-      return absl::OkStatus();
-    });
+    return calls_.Queue(calls_.control(), context, "JobService.ListJobs", *request, *response,
+                        [=, this](Call&) -> absl::Status {
+                          std::vector<JobState> states;
+                          for (int i = 0; i < request->states_size(); ++i) {
+                            absl::StatusOr<JobState> state =
+                                DecodeJobState(request->states(i), absl::StrCat("states[", i, "]"));
+                            if (!state.ok()) return state.status();
+                            states.push_back(*state);
+                          }
+                          return AnswerPage(
+                              {request->page_size(), request->page_token()}, *response,
+                              [&](const PageRequest& page) { return jobs_.List(states, page); },
+                              [&](const std::shared_ptr<const Job>& item) -> const v1::Job& {
+                                v1::Job& job = *response->add_jobs();
+                                EncodeJob(item->Snapshot(), job);
+                                return job;
+                              });
+                        });
   }
 
   grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
                                       const v1::CancelJobRequest* request,
                                       v1::CancelJobResponse* response) override {
-    return calls_.Now(context, "JobService.CancelJob", [&](Call&) -> absl::Status {
+    return calls_.Now(context, "JobService.CancelJob", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::string> id = ParseJobName("name", request->name());
       if (!id.ok()) return id.status();
       absl::StatusOr<std::shared_ptr<const Job>> job = jobs_.Cancel(*id);
@@ -99,8 +114,8 @@ class JobService final : public v1::JobService::CallbackService {
 
   grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context,
                                       const v1::DeleteJobRequest* request,
-                                      v1::DeleteJobResponse*) override {
-    return calls_.Now(context, "JobService.DeleteJob", [&](Call&) -> absl::Status {
+                                      v1::DeleteJobResponse* response) override {
+    return calls_.Now(context, "JobService.DeleteJob", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::string> id = ParseJobName("name", request->name());
       if (!id.ok()) return id.status();
       return jobs_.Delete(*id);
@@ -117,10 +132,8 @@ class JobService final : public v1::JobService::CallbackService {
       return reactor;
     }
     const int64_t newest = (*job)->log().last_sequence();
-    if (request->after_sequence() < 0 || request->after_sequence() > newest) {
-      reactor->Refuse(
-          absl::OutOfRangeError(absl::StrCat("after_sequence: got ", request->after_sequence(),
-                                             ", must be 0 to ", newest, ", the newest event")));
+    if (absl::Status status = CheckSequence(request->after_sequence(), newest); !status.ok()) {
+      reactor->Refuse(status);
       return reactor;
     }
     reactor->Begin(*std::move(job), request->after_sequence());
@@ -130,31 +143,35 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* ListJobEvents(grpc::CallbackServerContext* context,
                                           const v1::ListJobEventsRequest* request,
                                           v1::ListJobEventsResponse* response) override {
-    return calls_.Queue(context, "JobService.ListJobEvents", [=, this](Call&) -> absl::Status {
-      absl::StatusOr<std::shared_ptr<const Job>> job = Find("parent", request->parent());
-      if (!job.ok()) return job.status();
-      if (request->after_sequence() < 0) {
-        return InvalidArgument("after_sequence", absl::StrCat("got ", request->after_sequence(),
-                                                              ", must be 0 or more"));
-      }
-      const PageRequest page{request->page_size(), request->page_token()};
-      const std::string list =
-          absl::StrCat("events/", (*job)->id(), "/", request->after_sequence());
-      absl::StatusOr<int> size = PageSize(page);
-      if (!size.ok()) return size.status();
-      absl::StatusOr<std::string> cursor = DecodePageToken(list, page);
-      if (!cursor.ok()) return cursor.status();
-      int64_t after = request->after_sequence();
-      if (!cursor->empty() && !absl::SimpleAtoi(*cursor, &after)) {
-        return InvalidArgument("page_token", "got a token of another list");
-      }
-      const EventBatch batch = (*job)->log().Read(after, *size);
-      for (const JobEvent& event : batch.events) EncodeEvent(event, *response->add_events());
-      if (batch.cursor < (*job)->log().last_sequence()) {
-        response->set_next_page_token(EncodePageToken(list, absl::StrCat(batch.cursor)));
-      }
-      return absl::OkStatus();
-    });
+    return calls_.Queue(
+        calls_.control(), context, "JobService.ListJobEvents", *request, *response,
+        [=, this](Call&) -> absl::Status {
+          absl::StatusOr<std::shared_ptr<const Job>> job = Find("parent", request->parent());
+          if (!job.ok()) return job.status();
+          const int64_t newest = (*job)->log().last_sequence();
+          if (absl::Status status = CheckSequence(request->after_sequence(), newest);
+              !status.ok()) {
+            return status;
+          }
+          const PageRequest page{request->page_size(), request->page_token()};
+          const std::string list =
+              absl::StrCat("events/", (*job)->id(), "/", request->after_sequence());
+          absl::StatusOr<int> size = PageSize(page);
+          if (!size.ok()) return size.status();
+          absl::StatusOr<std::string> cursor = DecodePageToken(list, page);
+          if (!cursor.ok()) return cursor.status();
+          int64_t after = request->after_sequence();
+          if (!cursor->empty() && (!absl::SimpleAtoi(*cursor, &after) ||
+                                   after < request->after_sequence() || after > newest)) {
+            return InvalidArgument("page_token", "got a token that this list did not make");
+          }
+          const EventBatch batch = (*job)->log().Read(after, *size);
+          for (const JobEvent& event : batch.events) EncodeEvent(event, *response->add_events());
+          if (batch.cursor < (*job)->log().last_sequence()) {
+            response->set_next_page_token(EncodePageToken(list, absl::StrCat(batch.cursor)));
+          }
+          return absl::OkStatus();
+        });
   }
 
  private:

@@ -6,35 +6,43 @@
 #include "emserve/v1/model_service.grpc.pb.h"
 #include "server/codec/model.h"
 #include "server/errors.h"
+#include "server/memory_budget.h"
 #include "server/names.h"
 #include "server/page.h"
 #include "server/rpc/byte_stream.h"
+#include "server/rpc/page_answer.h"
 #include "server/rpc/services.h"
 
 namespace emserve::server {
 namespace {
 
 constexpr int64_t kMaxImportChunk = int64_t{4} << 20;
+// Files that are being imported may take this many times the largest one together.
+constexpr int64_t kImportsAtOnce = 4;
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 // Collects a portable file and turns it into a version.
 class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersionRequest> {
  public:
   ImportReactor(Calls& calls, grpc::CallbackServerContext& context, ModelRegistry& registry,
-                int64_t max_bytes, v1::ImportModelVersionResponse& response)
+                int64_t max_bytes, MemoryBudget& all, v1::ImportModelVersionResponse& response)
       : call_(calls, context, "ModelService.ImportModelVersion"),
         calls_(calls),
         registry_(registry),
         max_bytes_(max_bytes),
+        hold_(all),
         response_(response) {
     StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
-    const absl::Status status = ok ? Take() : absl::OkStatus();
-    if (!status.ok()) return Finish(call_.End(status));
-    if (ok) return StartRead(&request_);
+    if (ok) {
+      const absl::Status status = call_.Try([this] { return Take(); });
+      if (status.ok()) return StartRead(&request_);
+      return Finish(call_.End(status));
+    }
     if (call_.cancelled()) return Finish(call_.End(absl::CancelledError("the caller has gone")));
-    const absl::Status queued = calls_.executor().Submit(
+    const absl::Status queued = calls_.control().Submit(
         [this] { Finish(call_.End(call_.Try([this] { return Import(); }))); });
     if (!queued.ok()) Finish(call_.End(queued));
   }
@@ -62,6 +70,12 @@ class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersio
                                             " bytes, the most a model file may have"),
                                absl::ZeroDuration());
     }
+    if (!hold_.Add(size)) {
+      return ResourceExhausted("IMPORT_MEMORY_FULL", "max_import_bytes",
+                               "data: got a file while others that are being imported take all the "
+                               "room there is; try again later",
+                               kRetryDelay);
+    }
     file_.append(request_.data());
     return absl::OkStatus();
   }
@@ -82,6 +96,7 @@ class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersio
   Calls& calls_;
   ModelRegistry& registry_;
   const int64_t max_bytes_;
+  MemoryHold hold_;
   v1::ImportModelVersionResponse& response_;
   v1::ImportModelVersionRequest request_;
   bool named_ = false;
@@ -94,12 +109,13 @@ class ModelService final : public v1::ModelService::CallbackService {
   explicit ModelService(const ServiceEnvironment& environment)
       : calls_(*environment.calls),
         registry_(*environment.registry),
-        max_import_bytes_(environment.options->max_import_bytes) {}
+        max_import_bytes_(environment.options->max_import_bytes),
+        imports_(kImportsAtOnce * max_import_bytes_) {}
 
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
                                      const v1::GetModelRequest* request,
                                      v1::GetModelResponse* response) override {
-    return calls_.Now(context, "ModelService.GetModel", [&](Call&) -> absl::Status {
+    return calls_.Now(context, "ModelService.GetModel", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::string> id = ParseModelName("name", request->name());
       if (!id.ok()) return id.status();
       absl::StatusOr<std::shared_ptr<const ModelLine>> line = registry_.Get(*id);
@@ -112,19 +128,24 @@ class ModelService final : public v1::ModelService::CallbackService {
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override {
-    return calls_.Queue(context, "ModelService.ListModels", [=, this](Call&) -> absl::Status {
-      auto page = registry_.List({request->page_size(), request->page_token()});
-      if (!page.ok()) return page.status();
-      for (const auto& line : page->items) EncodeModel(*line, *response->add_models());
-      response->set_next_page_token(page->next_page_token);
-      return absl::OkStatus();
-    });
+    return calls_.Queue(
+        calls_.control(), context, "ModelService.ListModels", *request, *response,
+        [=, this](Call&) -> absl::Status {
+          return AnswerPage(
+              {request->page_size(), request->page_token()}, *response,
+              [&](const PageRequest& page) { return registry_.List(page); },
+              [&](const std::shared_ptr<const ModelLine>& line) -> const v1::Model& {
+                v1::Model& model = *response->add_models();
+                EncodeModel(*line, model);
+                return model;
+              });
+        });
   }
 
   grpc::ServerUnaryReactor* DeleteModel(grpc::CallbackServerContext* context,
                                         const v1::DeleteModelRequest* request,
-                                        v1::DeleteModelResponse*) override {
-    return calls_.Now(context, "ModelService.DeleteModel", [&](Call&) -> absl::Status {
+                                        v1::DeleteModelResponse* response) override {
+    return calls_.Now(context, "ModelService.DeleteModel", *response, [&](Call&) -> absl::Status {
       absl::StatusOr<std::string> id = ParseModelName("name", request->name());
       if (!id.ok()) return id.status();
       return registry_.DeleteModel(*id, request->force());
@@ -134,42 +155,46 @@ class ModelService final : public v1::ModelService::CallbackService {
   grpc::ServerUnaryReactor* GetModelVersion(grpc::CallbackServerContext* context,
                                             const v1::GetModelVersionRequest* request,
                                             v1::GetModelVersionResponse* response) override {
-    return calls_.Queue(context, "ModelService.GetModelVersion", [=, this](Call&) -> absl::Status {
-      absl::StatusOr<ResolvedVersion> found = registry_.Resolve("name", request->name());
-      if (!found.ok()) return found.status();
-      EncodeModelVersion(*found, true, *response->mutable_model_version());
-      return absl::OkStatus();
-    });
+    return calls_.Queue(calls_.control(), context, "ModelService.GetModelVersion", *request,
+                        *response, [=, this](Call&) -> absl::Status {
+                          absl::StatusOr<ResolvedVersion> found =
+                              registry_.Resolve("name", request->name());
+                          if (!found.ok()) return found.status();
+                          EncodeModelVersion(*found, true, *response->mutable_model_version());
+                          return absl::OkStatus();
+                        });
   }
 
   grpc::ServerUnaryReactor* ListModelVersions(grpc::CallbackServerContext* context,
                                               const v1::ListModelVersionsRequest* request,
                                               v1::ListModelVersionsResponse* response) override {
     return calls_.Queue(
-        context, "ModelService.ListModelVersions", [=, this](Call&) -> absl::Status {
+        calls_.control(), context, "ModelService.ListModelVersions", *request, *response,
+        [=, this](Call&) -> absl::Status {
           absl::StatusOr<std::string> id = ParseModelName("parent", request->parent());
           if (!id.ok()) return id.status();
-          auto page = registry_.ListVersions(*id, {request->page_size(), request->page_token()});
-          if (!page.ok()) return page.status();
-          for (const ResolvedVersion& version : page->items) {
-            EncodeModelVersion(version, false, *response->add_model_versions());
-          }
-          response->set_next_page_token(page->next_page_token);
-          return absl::OkStatus();
+          return AnswerPage(
+              {request->page_size(), request->page_token()}, *response,
+              [&](const PageRequest& page) { return registry_.ListVersions(*id, page); },
+              [&](const ResolvedVersion& item) -> const v1::ModelVersion& {
+                v1::ModelVersion& version = *response->add_model_versions();
+                EncodeModelVersion(item, false, version);
+                return version;
+              });
         });
   }
 
   grpc::ServerUnaryReactor* DeleteModelVersion(grpc::CallbackServerContext* context,
                                                const v1::DeleteModelVersionRequest* request,
-                                               v1::DeleteModelVersionResponse*) override {
-    return calls_.Now(context, "ModelService.DeleteModelVersion",
+                                               v1::DeleteModelVersionResponse* response) override {
+    return calls_.Now(context, "ModelService.DeleteModelVersion", *response,
                       [&](Call&) { return registry_.DeleteVersion(request->name()); });
   }
 
   grpc::ServerUnaryReactor* SetModelAlias(grpc::CallbackServerContext* context,
                                           const v1::SetModelAliasRequest* request,
                                           v1::SetModelAliasResponse* response) override {
-    return calls_.Now(context, "ModelService.SetModelAlias", [&](Call&) -> absl::Status {
+    return calls_.Now(context, "ModelService.SetModelAlias", *response, [&](Call&) -> absl::Status {
       auto line = registry_.SetAlias(request->name(), request->alias());
       if (!line.ok()) return line.status();
       EncodeModel(**line, *response->mutable_model());
@@ -180,42 +205,47 @@ class ModelService final : public v1::ModelService::CallbackService {
   grpc::ServerUnaryReactor* DeleteModelAlias(grpc::CallbackServerContext* context,
                                              const v1::DeleteModelAliasRequest* request,
                                              v1::DeleteModelAliasResponse* response) override {
-    return calls_.Now(context, "ModelService.DeleteModelAlias", [&](Call&) -> absl::Status {
-      absl::StatusOr<std::string> id = ParseModelName("name", request->name());
-      if (!id.ok()) return id.status();
-      auto line = registry_.DeleteAlias(*id, request->alias());
-      if (!line.ok()) return line.status();
-      EncodeModel(**line, *response->mutable_model());
-      return absl::OkStatus();
-    });
+    return calls_.Now(context, "ModelService.DeleteModelAlias", *response,
+                      [&](Call&) -> absl::Status {
+                        absl::StatusOr<std::string> id = ParseModelName("name", request->name());
+                        if (!id.ok()) return id.status();
+                        auto line = registry_.DeleteAlias(*id, request->alias());
+                        if (!line.ok()) return line.status();
+                        EncodeModel(**line, *response->mutable_model());
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::ServerUnaryReactor* UpdateModelTags(grpc::CallbackServerContext* context,
                                             const v1::UpdateModelTagsRequest* request,
                                             v1::UpdateModelTagsResponse* response) override {
-    return calls_.Now(context, "ModelService.UpdateModelTags", [&](Call&) -> absl::Status {
-      absl::StatusOr<Tags> tags =
-          registry_.UpdateTags(request->name(), Tags(request->set().begin(), request->set().end()),
-                               {request->remove().begin(), request->remove().end()});
-      if (!tags.ok()) return tags.status();
-      response->mutable_tags()->insert(tags->begin(), tags->end());
-      return absl::OkStatus();
-    });
+    return calls_.Now(context, "ModelService.UpdateModelTags", *response,
+                      [&](Call&) -> absl::Status {
+                        absl::StatusOr<Tags> tags = registry_.UpdateTags(
+                            request->name(), Tags(request->set().begin(), request->set().end()),
+                            {request->remove().begin(), request->remove().end()});
+                        if (!tags.ok()) return tags.status();
+                        response->mutable_tags()->insert(tags->begin(), tags->end());
+                        return absl::OkStatus();
+                      });
   }
 
   grpc::ServerUnaryReactor* ListModelAuditEntries(
       grpc::CallbackServerContext* context, const v1::ListModelAuditEntriesRequest* request,
       v1::ListModelAuditEntriesResponse* response) override {
     return calls_.Queue(
-        context, "ModelService.ListModelAuditEntries", [=, this](Call&) -> absl::Status {
+        calls_.control(), context, "ModelService.ListModelAuditEntries", *request, *response,
+        [=, this](Call&) -> absl::Status {
           absl::StatusOr<std::string> id = ParseModelName("parent", request->parent());
           if (!id.ok()) return id.status();
-          auto page = registry_.ListAudit(*id, {request->page_size(), request->page_token()});
-          if (!page.ok()) return page.status();
-          for (const auto& entry : page->items)
-            EncodeAuditEntry(*entry, *response->add_audit_entries());
-          response->set_next_page_token(page->next_page_token);
-          return absl::OkStatus();
+          return AnswerPage(
+              {request->page_size(), request->page_token()}, *response,
+              [&](const PageRequest& page) { return registry_.ListAudit(*id, page); },
+              [&](const std::shared_ptr<const AuditEntry>& item) -> const v1::ModelAuditEntry& {
+                v1::ModelAuditEntry& entry = *response->add_audit_entries();
+                EncodeAuditEntry(*item, entry);
+                return entry;
+              });
         });
   }
 
@@ -227,6 +257,10 @@ class ModelService final : public v1::ModelService::CallbackService {
       absl::StatusOr<ResolvedVersion> found = registry_.Resolve("name", request->name());
       if (!found.ok()) return found.status();
       auto file = std::make_shared<const std::string>(EncodeModelFile(*found));
+      if (absl::Status status = reactor->call().Hold(static_cast<int64_t>(file->size()));
+          !status.ok()) {
+        return status;
+      }
       reactor->Send(*file, file, 0, [](v1::ExportModelVersionResponse&, int64_t) {});
       return absl::OkStatus();
     });
@@ -235,13 +269,14 @@ class ModelService final : public v1::ModelService::CallbackService {
 
   grpc::ServerReadReactor<v1::ImportModelVersionRequest>* ImportModelVersion(
       grpc::CallbackServerContext* context, v1::ImportModelVersionResponse* response) override {
-    return new ImportReactor(calls_, *context, registry_, max_import_bytes_, *response);
+    return new ImportReactor(calls_, *context, registry_, max_import_bytes_, imports_, *response);
   }
 
  private:
   Calls& calls_;
   ModelRegistry& registry_;
   const int64_t max_import_bytes_;
+  MemoryBudget imports_;
 };
 
 }  // namespace

@@ -19,51 +19,61 @@ class StreamReactor final
     : public grpc::ServerBidiReactor<v1::StreamPredictRequest, v1::StreamPredictResponse> {
  public:
   StreamReactor(Calls& calls, grpc::CallbackServerContext& context, ModelRegistry& registry,
-                int64_t max_bytes)
+                const PredictBounds& bounds)
       : call_(calls, context, "PredictionService.StreamPredict"),
         calls_(calls),
         registry_(registry),
-        max_bytes_(max_bytes) {
+        bounds_(bounds) {
     StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(call_.End(absl::OkStatus()));
+    if (absl::Status room = call_.Hold(static_cast<int64_t>(request_.SpaceUsedLong()));
+        !room.ok()) {
+      return Answer(room);
+    }
     // However full the executor's queue is: a stream has one task at most, and streams are limited.
-    calls_.executor().Post([this] {
-      response_.Clear();
-      const absl::Status status = call_.Try([this] { return Predict(); });
-      if (!status.ok()) {
-        response_.clear_outputs();
-        *response_.mutable_status() = ToProto(status);
-      }
-      StartWrite(&response_);
-    });
+    calls_.compute().Post([this] { Answer(call_.Try([this] { return Predict(); })); });
   }
 
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(call_.End(absl::CancelledError("the caller has gone")));
+    // A stream that waits holds no memory of the messages that came and went.
+    v1::StreamPredictRequest().Swap(&request_);
+    v1::StreamPredictResponse().Swap(&response_);
+    call_.Release();
     StartRead(&request_);
   }
 
   void OnDone() override { delete this; }
 
  private:
+  void Answer(const absl::Status& status) {
+    if (!status.ok()) {
+      response_.clear_outputs();
+      *response_.mutable_status() = ToProto(status);
+    }
+    StartWrite(&response_);
+  }
+
   absl::Status Predict() {
-    if (!request_.model().empty()) model_ = request_.model();
-    if (request_.outputs_size() > 0) outputs_ = request_.outputs();
-    if (model_.empty()) return InvalidArgument("model", "got none, must be in the first message");
-    absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", model_);
+    const std::string& model = request_.model().empty() ? model_ : request_.model();
+    if (model.empty()) return InvalidArgument("model", "got none, must be in the first message");
+    absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", model);
     if (!found.ok()) return found.status();
+    model_ = model;
+    if (request_.outputs_size() > 0) outputs_ = request_.outputs();
     response_.set_model_version(found->version->name());
-    return PredictTable(*found->version, request_.table(), outputs_, request_.packed(), max_bytes_,
-                        *response_.mutable_outputs());
+    return PredictTable(
+        *found->version, request_.table(), outputs_, request_.packed(), bounds_,
+        [this] { return call_.cancelled(); }, *response_.mutable_outputs());
   }
 
   Call call_;
   Calls& calls_;
   ModelRegistry& registry_;
-  const int64_t max_bytes_;
+  const PredictBounds bounds_;
   v1::StreamPredictRequest request_;
   v1::StreamPredictResponse response_;
   std::string model_;
@@ -75,42 +85,48 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   explicit PredictionService(const ServiceEnvironment& environment)
       : calls_(*environment.calls),
         registry_(*environment.registry),
-        max_inline_bytes_(environment.options->max_inline_bytes),
-        max_message_bytes_(environment.options->max_message_bytes) {}
+        bounds_{.max_table_bytes = environment.options->max_inline_bytes,
+                .max_answer_bytes = environment.options->max_message_bytes} {}
 
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* response) override {
-    return calls_.Queue(context, "PredictionService.Predict", [=, this](Call&) -> absl::Status {
-      absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
-      if (!found.ok()) return found.status();
-      response->set_model_version(found->version->name());
-      return PredictTable(*found->version, request->table(), request->outputs(), request->packed(),
-                          max_inline_bytes_, *response->mutable_outputs());
-    });
+    return calls_.Queue(
+        calls_.compute(), context, "PredictionService.Predict", *request, *response,
+        [=, this](Call& call) -> absl::Status {
+          absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
+          if (!found.ok()) return found.status();
+          response->set_model_version(found->version->name());
+          return PredictTable(
+              *found->version, request->table(), request->outputs(), request->packed(), bounds_,
+              [&call] { return call.cancelled(); }, *response->mutable_outputs());
+        });
   }
 
   grpc::ServerBidiReactor<v1::StreamPredictRequest, v1::StreamPredictResponse>* StreamPredict(
       grpc::CallbackServerContext* context) override {
-    return new StreamReactor(calls_, *context, registry_, max_inline_bytes_);
+    return new StreamReactor(calls_, *context, registry_, bounds_);
   }
 
   grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
                                    const v1::SampleRequest* request,
                                    v1::SampleResponse* response) override {
-    return calls_.Queue(context, "PredictionService.Sample", [=, this](Call&) -> absl::Status {
-      absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
-      if (!found.ok()) return found.status();
-      response->set_model_version(found->version->name());
-      return SampleRows(*found->version, *request, max_message_bytes_, *response);
-    });
+    return calls_.Queue(calls_.compute(), context, "PredictionService.Sample", *request, *response,
+                        [=, this](Call& call) -> absl::Status {
+                          absl::StatusOr<ResolvedVersion> found =
+                              registry_.Resolve("model", request->model());
+                          if (!found.ok()) return found.status();
+                          response->set_model_version(found->version->name());
+                          return SampleRows(
+                              *found->version, *request, bounds_.max_answer_bytes,
+                              [&call] { return call.cancelled(); }, *response);
+                        });
   }
 
  private:
   Calls& calls_;
   ModelRegistry& registry_;
-  const int64_t max_inline_bytes_;
-  const int64_t max_message_bytes_;
+  const PredictBounds bounds_;
 };
 
 }  // namespace

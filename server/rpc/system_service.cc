@@ -17,7 +17,7 @@ class SystemService final : public v1::SystemService::CallbackService {
                                           const v1::GetServerInfoRequest*,
                                           v1::GetServerInfoResponse* response) override {
     return environment_.calls->Now(
-        context, "SystemService.GetServerInfo", [&](Call&) -> absl::Status {
+        context, "SystemService.GetServerInfo", *response, [&](Call&) -> absl::Status {
           EncodeServerInfo(*environment_.options, *response);
           EncodeTime(environment_.start_time, *response->mutable_start_time());
           response->set_pending_jobs(environment_.jobs->num_pending());

@@ -340,6 +340,53 @@ TEST_F(DatasetServiceTest, ListsInPagesByName) {
   EXPECT_THAT(List(1001, "", &page), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "page_size"));
 }
 
+TEST_F(DatasetServiceTest, APageOfLargeItemsEndsEarlyAndLosesNone) {
+  for (const char* id : {"a", "b", "c"}) {
+    v1::CreateDatasetRequest request = TableOf(id, 1, 1);
+    v1::Column& column = *request.mutable_dataset()->mutable_columns(0);
+    column.set_kind(v1::COLUMN_KIND_CATEGORICAL);
+    for (int i = 0; i < 6000; ++i) {
+      column.add_levels(std::to_string(i) + std::string(200, 'x'));
+    }
+    ASSERT_TRUE(Create(request).ok());
+  }
+  std::vector<std::string> names;
+  std::string token;
+  do {
+    v1::ListDatasetsResponse page;
+    ASSERT_TRUE(List(10, token, &page).ok());
+    EXPECT_THAT(page.datasets(), SizeIs(1));
+    names.push_back(page.datasets(0).name());
+    token = page.next_page_token();
+  } while (!token.empty() && names.size() < 10);
+  EXPECT_THAT(names, ::testing::ElementsAre("datasets/a", "datasets/b", "datasets/c"));
+}
+
+TEST_F(DatasetServiceTest, AnUploadHearsOfItsOwnDatasetAndNotOfANamesake) {
+  ASSERT_TRUE(Create(TableOf("d", 2, 1)).ok());
+  grpc::ClientContext context;
+  v1::WriteDatasetResponse response;
+  const auto writer = client_->datasets->WriteDataset(&context, &response);
+  v1::WriteDatasetRequest chunk;
+  chunk.set_name("datasets/d");
+  chunk.set_data(Bytes({1}));
+  ASSERT_TRUE(writer->Write(chunk));
+  while (Get("datasets/d").committed_size() == 0) {
+  }
+  ASSERT_TRUE(Delete("datasets/d").ok());
+  ASSERT_TRUE(Create(TableOf("d", 2, 1)).ok());
+  ASSERT_TRUE(Write("datasets/d", Bytes({5, 6}), 0, 100).ok());
+  writer->WritesDone();
+  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(DatasetServiceTest, ATableThatCanNeverFitIsNotToBeTriedAgain) {
+  const grpc::Status status = Create(TableOf("d", int64_t{1} << 40, 1));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Detail(status, kReasonPayload), "DATASET_TOO_LARGE");
+  EXPECT_EQ(Detail(status, kRetryPayload), "");
+}
+
 TEST_F(DatasetServiceTest, UnknownNameIsNotFoundWithTheResource) {
   grpc::ClientContext context;
   v1::GetDatasetRequest request;

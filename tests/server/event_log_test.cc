@@ -87,6 +87,17 @@ TEST(EventLogTest, StaysBoundedHoweverLongAFitRuns) {
   EXPECT_GT(newest, 1000000);
 }
 
+TEST(EventLogTest, ThereIsNothingAfterASequenceThatIsNotThere) {
+  EventLog log(100);
+  for (int i = 0; i < 5; ++i) log.Append(absl::Now(), StateChangeEvent{JobState::kRunning});
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  for (const int64_t after : {int64_t{5}, int64_t{6}, kMost, int64_t{-1}, -kMost}) {
+    EXPECT_TRUE(log.Read(after, 3).events.empty()) << after;
+    EXPECT_TRUE(log.ReadThinned(after, 3).events.empty()) << after;
+    EXPECT_EQ(log.Read(after, 3).cursor, after);
+  }
+}
+
 TEST(EventLogTest, DoesNotThinWhatHasRoom) {
   EventLog log(1000);
   for (int i = 0; i < 370; ++i) EXPECT_TRUE(log.Append(kNow, Iteration(i)));

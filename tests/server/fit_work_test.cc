@@ -252,7 +252,7 @@ TEST_F(FitWorkTest, RefusesMalformedRequestsByField) {
   refused(
       "datasets/other", [](FitRequest& r) { r.source.dataset = "datasets/other"; },
       absl::StatusCode::kNotFound);
-  refused("columns[1]: got \"nope\", must be a column of the data: eruptions, waiting",
+  refused("columns[1]: got \"nope\", must be a column of the data: \"eruptions\", \"waiting\"",
           [](FitRequest& r) {
             r.source.columns = {"waiting", "nope"};
           });

@@ -3,6 +3,8 @@
 #include <numeric>
 #include <thread>
 
+#include "absl/strings/escaping.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "tests/server/service_test.h"
 
 namespace emserve::server {
@@ -170,6 +172,54 @@ TEST_F(JobServiceTest, ASmallFitDuringALongOneStartsAtOnce) {
   AwaitIteration(name);
   EXPECT_EQ(Fit(FaithfulFit(2)).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(GetJob(name).state(), v1::JOB_STATE_RUNNING);
+}
+
+TEST_F(JobServiceTest, EventsAreListedFromWhereThereAreSome) {
+  const v1::Job job = Fit(FaithfulFit(2));
+  const auto list = [&](int64_t after, const std::string& token, v1::ListJobEventsResponse* page) {
+    grpc::ClientContext context;
+    v1::ListJobEventsRequest request;
+    request.set_parent(job.name());
+    request.set_after_sequence(after);
+    request.set_page_size(3);
+    request.set_page_token(token);
+    return client_->jobs->ListJobEvents(&context, request, page);
+  };
+  v1::ListJobEventsResponse page;
+  int64_t sequence = 2;
+  std::string token;
+  do {
+    page.Clear();
+    ASSERT_TRUE(list(2, token, &page).ok());
+    for (const v1::JobEvent& event : page.events()) EXPECT_EQ(event.sequence(), ++sequence);
+    token = page.next_page_token();
+  } while (!token.empty());
+  EXPECT_EQ(sequence, job.last_sequence());
+
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  for (const int64_t after : {int64_t{-1}, -kMost, job.last_sequence() + 1, kMost}) {
+    EXPECT_THAT(list(after, "", &page),
+                IsBadField(grpc::StatusCode::OUT_OF_RANGE, "after_sequence"));
+  }
+  for (const std::string cursor : {"1", "-5", "999999", "9223372036854775807", "x"}) {
+    const std::string forged =
+        absl::WebSafeBase64Escape("events/" + job.name().substr(5) + "/2\n" + cursor);
+    EXPECT_THAT(list(2, forged, &page),
+                IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "page_token"))
+        << cursor;
+  }
+}
+
+TEST_F(JobServiceTest, AJobCountsAllThatItsRequestHolds) {
+  ServerOptions options = TestOptions();
+  options.max_held_bytes = 1 << 20;
+  StartServer(options);
+  v1::CreateJobRequest request = Endless();
+  v1::CreateJobRequest::GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
+      4000, std::string(2 << 20, 'x'));
+  const grpc::Status status = Create(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+  EXPECT_EQ(Detail(status, kReasonPayload), "JOB_MEMORY_FULL");
 }
 
 TEST_F(JobServiceTest, AFullQueueRefusesWithTheTimeToComeBack) {

@@ -175,7 +175,7 @@ TEST_F(ModelRegistryTest, UpdatesTagsOfModelsAndVersions) {
   EXPECT_TRUE(line->TagsOf(2).empty());
   EXPECT_TRUE(registry_->UpdateTags("models/m/versions/1", {}, {"v"})->empty());
   EXPECT_TRUE((*registry_->Get("m"))->version_tags.empty());
-  EXPECT_EQ(Actions("m")[0], "TAGS_UPDATED v x>");
+  EXPECT_EQ(Actions("m")[0], "TAGS_UPDATED 1:v x>");
   EXPECT_EQ(Actions("m")[2], "TAGS_UPDATED a 1>3");
 }
 

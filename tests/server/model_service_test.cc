@@ -1,7 +1,9 @@
 // ModelService, PredictionService and SystemService over a real socket.
+#include <list>
 #include <random>
 
 #include "absl/strings/escaping.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "server/digest.h"
 #include "tests/server/service_test.h"
 
@@ -221,6 +223,105 @@ TEST_F(ModelServiceTest, StreamPredictAnswersEachRequestAndSurvivesABadOne) {
   stream->WritesDone();
   EXPECT_FALSE(stream->Read(&answer));
   EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ModelServiceTest, AStreamKeepsItsModelWhenAnotherDoesNotExist) {
+  grpc::ClientContext context;
+  const auto stream = client_->predictions->StreamPredict(&context);
+  const auto ask = [&](const std::string& model) {
+    v1::StreamPredictRequest request;
+    request.set_model(model);
+    for (const double value : {2.0, 50.0}) request.mutable_table()->add_values(value);
+    v1::StreamPredictResponse answer;
+    EXPECT_TRUE(stream->Write(request));
+    EXPECT_TRUE(stream->Read(&answer));
+    return answer.status().code();
+  };
+  EXPECT_EQ(ask(""), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ask("models/geyser"), grpc::StatusCode::OK);
+  EXPECT_EQ(ask("models/none"), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ask(""), grpc::StatusCode::OK);
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ModelServiceTest, AnAnswerThatNoMessageHoldsIsRefusedBeforeItIsMade) {
+  ServerOptions options = TestOptions();
+  options.max_message_bytes = 1 << 20;
+  options.max_inline_bytes = 1 << 20;
+  StartServer(options);
+  v1::FitRequest fit = FaithfulFit(40);
+  fit.mutable_fit()->set_model_id("wide");
+  fit.mutable_fit()
+      ->mutable_model()
+      ->mutable_mixture()
+      ->mutable_emission()
+      ->mutable_gaussian()
+      ->set_covariance(v1::COVARIANCE_TIED_SPHERICAL);
+  Fit(fit);
+  v1::PredictRequest request;
+  request.set_model("models/wide");
+  request.set_packed(true);
+  request.add_outputs(v1::PREDICTION_OUTPUT_POSTERIORS);
+  request.mutable_table()->set_data(Bytes(std::vector<double>(2 * 10000, 50.0)));
+  v1::PredictResponse response;
+  EXPECT_THAT(Predict(request, &response), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "table"));
+  request.set_outputs(0, v1::PREDICTION_OUTPUT_LABELS);
+  EXPECT_TRUE(Predict(request, &response).ok());
+}
+
+TEST_F(ModelServiceTest, CallsAndImportsHoldNoMoreMemoryThanTheyMay) {
+  ServerOptions options = TestOptions();
+  options.max_call_bytes = 2000;
+  options.max_import_bytes = 1000;
+  StartServer(options);
+  v1::PredictRequest request = EverythingAbout("models/geyser");
+  v1::PredictResponse response;
+  grpc::Status status = Predict(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+  EXPECT_EQ(Detail(status, kReasonPayload), "CALL_MEMORY_FULL");
+  EXPECT_NE(Detail(status, kRetryPayload), "");
+
+  // Four imports that wait may hold all there is; what they held is free when they have gone.
+  std::list<grpc::ClientContext> contexts;
+  std::list<v1::ImportModelVersionResponse> responses;
+  std::vector<std::unique_ptr<grpc::ClientWriter<v1::ImportModelVersionRequest>>> writers;
+  v1::ImportModelVersionRequest chunk;
+  chunk.set_model_id("m");
+  chunk.set_data(std::string(1000, 'x'));
+  const auto open = [&] {
+    writers.push_back(
+        client_->models->ImportModelVersion(&contexts.emplace_back(), &responses.emplace_back()));
+    writers.back()->Write(chunk);
+  };
+  for (int i = 0; i < 4; ++i) open();
+  // Once all four have arrived there is no room for a fifth.
+  do {
+    status = Import("m", std::string(900, 'x'));
+  } while (Detail(status, kReasonPayload) != "IMPORT_MEMORY_FULL");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (auto& writer : writers) {
+    writer->WritesDone();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  status = Import("m", std::string(900, 'x'));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
+}
+
+TEST_F(ModelServiceTest, HealthKnowsEveryService) {
+  for (const std::string service :
+       {"", "emserve.v1.DatasetService", "emserve.v1.JobService", "emserve.v1.ModelService",
+        "emserve.v1.PredictionService", "emserve.v1.SystemService"}) {
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    grpc::health::v1::HealthCheckResponse response;
+    grpc::ClientContext context;
+    EXPECT_TRUE(grpc::health::v1::Health::NewStub(client_->channel)
+                    ->Check(&context, request, &response)
+                    .ok())
+        << service;
+    EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING) << service;
+  }
 }
 
 TEST_F(ModelServiceTest, ABatchPredictionEqualsPredict) {

@@ -266,13 +266,13 @@ TEST(PredictorTest, ServesManyThreadsAtOnce) {
   const auto predictor = Parts().Create().value();
   const Table table = testing::Blobs(5000, 2, 2, 3, 3).ToTable();
   const Prediction expected = predictor->Predict(table, kAll).value();
-  const SampledRows sampled = predictor->Sample(100, 5, {}).value();
+  const SampledRows sampled = predictor->Sample(100, 5).value();
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 5; ++i) {
         EXPECT_EQ(predictor->Predict(table, kAll).value().posteriors, expected.posteriors);
-        EXPECT_EQ(predictor->Sample(100, 5, {}).value().rows, sampled.rows);
+        EXPECT_EQ(predictor->Sample(100, 5).value().rows, sampled.rows);
       }
     });
   }
@@ -280,23 +280,23 @@ TEST(PredictorTest, ServesManyThreadsAtOnce) {
 
 TEST(PredictorTest, TheSameSeedDrawsTheSameRows) {
   const auto predictor = Parts().Create().value();
-  const SampledRows rows = predictor->Sample(3000, 42, {}).value();
+  const SampledRows rows = predictor->Sample(3000, 42).value();
   ASSERT_EQ(rows.rows.size(), 6000u);
   ASSERT_EQ(rows.labels.size(), 3000u);
-  const SampledRows again = predictor->Sample(3000, 42, {}).value();
+  const SampledRows again = predictor->Sample(3000, 42).value();
   EXPECT_EQ(again.rows, rows.rows);
   EXPECT_EQ(again.labels, rows.labels);
-  EXPECT_NE(predictor->Sample(3000, 43, {}).value().rows, rows.rows);
+  EXPECT_NE(predictor->Sample(3000, 43).value().rows, rows.rows);
   // Fewer rows are the first of more.
-  const SampledRows fewer = predictor->Sample(10, 42, {}).value();
+  const SampledRows fewer = predictor->Sample(10, 42).value();
   EXPECT_TRUE(std::equal(fewer.rows.begin(), fewer.rows.end(), rows.rows.begin()));
-  EXPECT_THAT(predictor->Sample(0, 42, {}).value().rows, IsEmpty());
+  EXPECT_THAT(predictor->Sample(0, 42).value().rows, IsEmpty());
 }
 
 TEST(PredictorTest, SamplesFollowTheModel) {
   const auto predictor = Parts().Create().value();
   constexpr int64_t kRows = 40000;
-  const SampledRows sampled = predictor->Sample(kRows, 1, {}).value();
+  const SampledRows sampled = predictor->Sample(kRows, 1).value();
   double count = 0;
   double sums[5] = {};  // of x, y, x^2, y^2, xy of the second component, about its mean
   for (size_t i = 0; i < kRows; ++i) {
@@ -318,12 +318,13 @@ TEST(PredictorTest, SamplesFollowTheModel) {
   EXPECT_EQ(predictor->Predict(table, {.labels = true}).value().labels, sampled.labels);
 }
 
-TEST(PredictorTest, SamplingStopsWhenAsked) {
+TEST(PredictorTest, StopsWhenTheCallerHasGone) {
   const auto predictor = Parts().Create().value();
-  std::stop_source stop;
-  stop.request_stop();
-  EXPECT_THAT(predictor->Sample(10, 1, stop.get_token()),
+  const auto gone = [] { return true; };
+  const Table table = Table::FromValues({0, 0, 1, 1}, 2, 2).value();
+  EXPECT_THAT(predictor->Predict(table, {.labels = true}, gone),
               FailsWith(absl::StatusCode::kCancelled, ""));
+  EXPECT_THAT(predictor->Sample(10, 1, gone), FailsWith(absl::StatusCode::kCancelled, ""));
 }
 
 }  // namespace

@@ -52,6 +52,31 @@ TEST(Status, ProseBeforeAColonIsNoFieldPath) {
   }
 }
 
+TEST(Status, AnythingMayStandInTheBracketsOfAFieldPath) {
+  EXPECT_EQ(FieldPath("a.b[0].c: got 1"), "a.b[0].c");
+  EXPECT_EQ(FieldPath("fit.columns[a b]: got 1"), "fit.columns[a b]");
+  EXPECT_EQ(FieldPath("columns[a: b]: got 1"), "columns[a: b]");
+  EXPECT_EQ(FieldPath("columns[a]b]: got 1"), "columns[a]b]");
+  EXPECT_EQ(FieldPath("means[0, 1]: got inf"), "means[0, 1]");
+  EXPECT_EQ(FieldPath("set[key].x-y: got 1"), "set[key].x-y");
+  EXPECT_EQ(FieldPath("the file: got 1"), "");
+  EXPECT_EQ(FieldPath("columns[a: got 1"), "");
+  EXPECT_EQ(FieldPath("a:b: c"), "");
+  EXPECT_EQ(FieldPath("abc"), "");
+  EXPECT_EQ(FieldPath(""), "");
+}
+
+// gRPC clients drop a status whose details exceed 8 KiB.
+TEST(Status, StaysSmallWhateverItQuotes) {
+  std::string text = "columns[x]: got ";
+  while (text.size() < 100000) text += "\u00e4";
+  const grpc::Status status = ToGrpcStatus(absl::InvalidArgumentError(text));
+  EXPECT_LE(status.error_message().size(), kMaxMessageBytes);
+  EXPECT_LE(status.error_details().size(), 4096u);
+  EXPECT_TRUE(status.error_message().ends_with("\u00e4..."));
+  EXPECT_EQ(Text(FromGrpcStatus(status), kFieldPayload), "columns[x]");
+}
+
 TEST(Status, PayloadsSurviveTheWire) {
   absl::Status status(absl::StatusCode::kResourceExhausted, "queue full");
   status.SetPayload(kReasonPayload, absl::Cord("QUEUE_FULL"));
