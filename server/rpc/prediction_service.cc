@@ -91,16 +91,18 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* response) override {
-    return calls_.Queue(
-        calls_.compute(), context, "PredictionService.Predict", *request, *response,
-        [=, this](Call& call) -> absl::Status {
-          absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
-          if (!found.ok()) return found.status();
-          response->set_model_version(found->version->name());
-          return PredictTable(
-              *found->version, request->table(), request->outputs(), request->packed(), bounds_,
-              [&call] { return call.cancelled(); }, *response->mutable_outputs());
-        });
+    constexpr char kMethod[] = "PredictionService.Predict";
+    absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
+    const bool quick = !found.ok() || IsQuick(*found->version, request->table());
+    const auto predict = [=, this](Call& call) -> absl::Status {
+      if (!found.ok()) return found.status();
+      response->set_model_version(found->version->name());
+      return PredictTable(
+          *found->version, request->table(), request->outputs(), request->packed(), bounds_,
+          [&call] { return call.cancelled(); }, *response->mutable_outputs());
+    };
+    if (quick) return calls_.Now(context, kMethod, *response, predict);
+    return calls_.Queue(calls_.compute(), context, kMethod, *request, *response, predict);
   }
 
   grpc::ServerBidiReactor<v1::StreamPredictRequest, v1::StreamPredictResponse>* StreamPredict(
@@ -124,6 +126,15 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   }
 
  private:
+  // A few rows of a small model take less time than handing them to another thread.
+  static bool IsQuick(const ModelVersion& version, const v1::InlineTable& table) {
+    constexpr size_t kRowBytes = 4096;
+    constexpr size_t kParameters = 4096;
+    constexpr int kColumns = 1000;
+    return version.theta.size() <= kParameters && table.columns_size() <= kColumns &&
+           table.data().size() + sizeof(double) * table.values().size() <= kRowBytes;
+  }
+
   Calls& calls_;
   ModelRegistry& registry_;
   const PredictBounds bounds_;

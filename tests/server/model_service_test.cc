@@ -272,10 +272,15 @@ TEST_F(ModelServiceTest, AnAnswerThatNoMessageHoldsIsRefusedBeforeItIsMade) {
 
 TEST_F(ModelServiceTest, CallsAndImportsHoldNoMoreMemoryThanTheyMay) {
   ServerOptions options = TestOptions();
-  options.max_call_bytes = 2000;
+  options.max_call_bytes = 16000;
   options.max_import_bytes = 1000;
   StartServer(options);
+  v1::FitRequest fit = FaithfulFit(2);
+  fit.mutable_fit()->set_model_id("geyser");
+  Fit(fit);
   v1::PredictRequest request = EverythingAbout("models/geyser");
+  ASSERT_TRUE(Predict(request, std::make_unique<v1::PredictResponse>().get()).ok());
+  for (int i = 0; i < 4000; ++i) request.mutable_table()->add_values(50);
   v1::PredictResponse response;
   grpc::Status status = Predict(request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
