@@ -39,7 +39,7 @@ namespace emserve::client {
 
 // Where the server is and how to speak to it.
 struct ConnectOptions {
-  // "host:port", "[v6]:port", or any name that gRPC resolves.
+  // "host:port", "[v6]:port", or a name with a scheme of gRPC, e.g. "unix:/run/emserve".
   std::string address = "127.0.0.1:50551";
   // Speak TLS. Without it everything travels in clear.
   bool tls = false;
@@ -49,7 +49,8 @@ struct ConnectOptions {
   std::string tls_key_file = {};
   // Name that the server's certificate must bear. Default: the host in `address`.
   std::string tls_server_name = {};
-  // Time for the connection and a first answer.
+  // Time for the connection and a first answer. Until then a server that is not there yet, or a
+  // connection that fails, is tried again.
   absl::Duration connect_timeout = absl::Seconds(10);
   // Time for each call that is a single question and answer. Streams have no limit: the connection
   // is probed while they are silent.
@@ -128,8 +129,8 @@ struct Sample {
 // connection as ConnectOptions::retry says. Calls that change something else are sent once.
 class Client {
  public:
-  // Connects and makes sure that an emserve answers. Unavailable if not; InvalidArgument for a TLS
-  // file that cannot be read.
+  // Connects and makes sure that an emserve answers. Unavailable if not; InvalidArgument for an
+  // address that cannot work, a host that does not exist or a TLS file that cannot be read.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(ConnectOptions options);
   ~Client();
   Client(const Client&) = delete;
@@ -217,6 +218,15 @@ class Client {
   absl::Status StreamPredict(const std::string& version, const Table& table,
                              const PredictOptions& options,
                              const std::function<absl::Status(const Prediction&)>& sink);
+  // Draws any number of rows, the same for the same seed. More rows than fit about half a MiB come
+  // in parts, which `sink` gets in order on the caller's thread: the first is drawn with `seed`
+  // itself, each further one with a seed mixed from it and its number. All are of the version that
+  // the name means at first. Cancelled if `stop` is requested; an error of the sink ends the draw
+  // and is returned.
+  absl::Status StreamSample(const std::string& version, int64_t num_rows, uint64_t seed,
+                            const std::stop_token& stop,
+                            const std::function<absl::Status(const Sample& part)>& sink);
+  // The same rows at once.
   absl::StatusOr<Sample> SampleRows(const std::string& version, int64_t num_rows, uint64_t seed);
 
  private:

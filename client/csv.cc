@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/number.h"
+#include "client/utf8.h"
 
 namespace emserve::client {
 namespace {
@@ -19,7 +20,7 @@ namespace {
 // Cuts text into records. Unquoted fields are views of the text; quoted ones live in `unquoted_`.
 class RecordReader {
  public:
-  RecordReader(std::string_view text, char delimiter) : rest_(text), delimiter_(delimiter) {}
+  RecordReader(std::string_view text, char separator) : rest_(text), separator_(separator) {}
 
   // Reads the next record that is not blank into `fields`, valid until the next call. False at the
   // end of the text; a quote that is not closed is an error.
@@ -48,12 +49,12 @@ class RecordReader {
       if (is_quoted) {
         if (absl::Status status = ReadQuoted(fields); !status.ok()) return status;
       } else {
-        const char stops[] = {delimiter_, '\n'};
+        const char stops[] = {separator_, '\n'};
         const size_t end = std::min(rest_.find_first_of(std::string_view(stops, 2)), rest_.size());
         fields.push_back(rest_.substr(0, end));
         rest_.remove_prefix(end);
       }
-      if (!rest_.empty() && rest_.front() == delimiter_) {
+      if (!rest_.empty() && rest_.front() == separator_) {
         rest_.remove_prefix(1);
         continue;
       }
@@ -87,7 +88,7 @@ class RecordReader {
       rest_.remove_prefix(1);
     }
     if (rest_.substr(0, 2) == "\r\n" || rest_ == "\r") rest_.remove_prefix(1);
-    if (!rest_.empty() && rest_.front() != delimiter_ && rest_.front() != '\n') {
+    if (!rest_.empty() && rest_.front() != separator_ && rest_.front() != '\n') {
       return absl::InvalidArgumentError("text follows a closing quote");
     }
     pending_.emplace_back(fields.size(), unquoted_.size());
@@ -97,7 +98,7 @@ class RecordReader {
   }
 
   std::string_view rest_;
-  const char delimiter_;
+  const char separator_;
   int64_t line_ = 1;
   int64_t next_line_ = 1;
   bool quoted_ = false;
@@ -127,6 +128,24 @@ std::string Quoted(std::string_view text) {
   return absl::StrCat("\"", absl::Utf8SafeCHexEscape(shown), "\"");
 }
 
+// True if the fields of a first record are numbers, or missing ones among numbers.
+bool LooksLikeData(const std::vector<std::string_view>& fields) {
+  bool any = false;
+  for (const std::string_view field : fields) {
+    const bool is_number = ParseNumber(field).has_value();
+    if (!is_number && (Trim(field).empty() || !IsMissing(field))) return false;
+    any = any || is_number;
+  }
+  return any;
+}
+
+std::string NotFinite(const std::string& column, double cell) {
+  return absl::StrCat("column ", Quoted(column), ": ",
+                      std::isnan(cell)
+                          ? "is missing; leave the row out"
+                          : absl::StrCat("got ", FormatNumber(cell), ", must be finite"));
+}
+
 // One pass over the records, and what it knows of each column.
 class TableReader {
  public:
@@ -135,7 +154,11 @@ class TableReader {
 
   absl::StatusOr<CsvTable> Read(std::string_view text) {
     if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);
-    RecordReader records(text, options_.delimiter);
+    if (text.substr(0, 2) == "\xFF\xFE" || text.substr(0, 2) == "\xFE\xFF") {
+      return At(1, absl::InvalidArgumentError(
+                       "the file is UTF-16; convert it (iconv -f utf-16 -t utf-8)"));
+    }
+    RecordReader records(text, options_.separator);
     std::vector<std::string_view> fields;
     absl::StatusOr<bool> more = records.Next(fields);
     if (!more.ok()) return At(records.line(), more.status());
@@ -144,7 +167,7 @@ class TableReader {
           absl::StrCat(source_, ": got an empty file, must have a header and at least one row"));
     }
     absl::Status status = ChooseColumns(records.line(), fields);
-    if (status.ok() && !options_.header) status = AddRow(records.line(), fields);
+    if (status.ok() && !has_header()) status = AddRow(records.line(), fields);
     while (status.ok()) {
       more = records.Next(fields);
       if (!more.ok()) return At(records.line(), more.status());
@@ -158,27 +181,61 @@ class TableReader {
  private:
   enum class Kind { kUnknown, kNumber, kText };
 
+  struct Hole {        // a cell that is not finite
+    int64_t line = 0;  // 0: none
+    double cell = 0;
+  };
+
+  bool has_header() const { return options_.header.value_or(true); }
+
   absl::Status At(int64_t line, const absl::Status& status) const {
     return absl::InvalidArgumentError(absl::StrCat(source_, ":", line, ": ", status.message()));
   }
 
+  // What to try if the first line is one field only because another separator stands in it.
+  std::string SeparatorHint() const {
+    std::string hint;
+    int64_t most = 0;
+    for (const char other : {',', ';', '\t', '|'}) {
+      const int64_t count = std::count(only_field_.begin(), only_field_.end(), other);
+      if (count <= most || other == options_.separator) continue;
+      most = count;
+      const std::string word =
+          other == '\t' ? "tab" : absl::StrCat("'", std::string(1, other), "'");
+      hint = absl::StrCat("; its first line looks separated by ", word, ": say --separator ", word);
+    }
+    return hint;
+  }
+
   absl::Status ChooseColumns(int64_t line, const std::vector<std::string_view>& fields) {
     num_fields_ = fields.size();
+    if (num_fields_ == 1) only_field_ = std::string(fields[0]);
     std::vector<std::string> names;
-    absl::flat_hash_set<std::string> seen;
-    bool looks_like_data = options_.header;
     for (size_t f = 0; f < fields.size(); ++f) {
-      std::string name = options_.header ? std::string(Trim(fields[f])) : absl::StrCat("c", f);
-      looks_like_data = looks_like_data && ParseNumber(name).has_value();
+      names.push_back(has_header() ? std::string(Trim(fields[f])) : absl::StrCat("c", f));
+    }
+    // Who asks for columns by these very names knows that they are names.
+    const bool has_chosen =
+        !options_.columns.empty() &&
+        std::all_of(options_.columns.begin(), options_.columns.end(),
+                    [&names](const std::string& name) {
+                      return std::find(names.begin(), names.end(), name) != names.end();
+                    });
+    if (!options_.header.has_value() && !has_chosen && LooksLikeData(fields)) {
+      return At(line, absl::InvalidArgumentError(
+                          "the first line holds only numbers; say --no-header if it is a row of "
+                          "data, --header if it names the columns"));
+    }
+    absl::flat_hash_set<std::string> seen;
+    for (const std::string& name : names) {
+      if (!IsUtf8(name)) {
+        return At(line, absl::InvalidArgumentError("the header is not UTF-8; convert the file "
+                                                   "(iconv -f latin1 -t utf-8)"));
+      }
       if (!name.empty() && !seen.insert(name).second) {
         return At(line, absl::InvalidArgumentError(
                             absl::StrCat("got column ", Quoted(name), " twice, must be unique")));
       }
-      names.push_back(std::move(name));
-    }
-    if (looks_like_data) {
-      result_.notes.push_back(absl::StrCat(
-          source_, ": the header holds only numbers; if it is a row of data, say --no-header"));
     }
     if (!options_.columns.empty()) {
       seen.clear();
@@ -189,7 +246,7 @@ class TableReader {
               absl::StrCat(source_, ": has no column ", Quoted(name), "; it has ",
                            absl::StrJoin(names.begin(),
                                          names.begin() + std::min<size_t>(20, names.size()), ", "),
-                           names.size() > 20 ? ", ..." : ""));
+                           names.size() > 20 ? ", ..." : "", SeparatorHint()));
         }
         if (!seen.insert(name).second) {
           return absl::InvalidArgumentError(
@@ -209,14 +266,15 @@ class TableReader {
     }
     for (const size_t f : chosen_) result_.table.columns.push_back(names[f]);
     kinds_.assign(chosen_.size(), options_.columns.empty() ? Kind::kUnknown : Kind::kNumber);
+    first_holes_.resize(chosen_.size());
     return absl::OkStatus();
   }
 
   absl::Status AddRow(int64_t line, const std::vector<std::string_view>& fields) {
     if (fields.size() != num_fields_) {
-      return At(line,
-                absl::InvalidArgumentError(absl::StrCat("got ", fields.size(), " fields, must be ",
-                                                        num_fields_, " as in the first line")));
+      return At(line, absl::InvalidArgumentError(
+                          absl::StrCat("got ", fields.size(), " fields, must be ", num_fields_,
+                                       " as in the first line", SeparatorHint())));
     }
     for (size_t c = 0; c < chosen_.size(); ++c) {
       double cell = std::numeric_limits<double>::quiet_NaN();
@@ -234,6 +292,7 @@ class TableReader {
                               ", must be a number (or empty, NA or NaN where it is missing)")));
         }
       }
+      if (!std::isfinite(cell) && first_holes_[c].line == 0) first_holes_[c] = {line, cell};
       result_.table.values.push_back(cell);
     }
     ++result_.table.num_rows;
@@ -256,8 +315,15 @@ class TableReader {
       }
     }
     if (kept.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source_, ": got no column of numbers, must have at least one"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          source_, ": got no column of numbers, must have at least one", SeparatorHint()));
+    }
+    int64_t first = std::numeric_limits<int64_t>::max();
+    for (const size_t c : kept) {
+      const auto& [line, cell] = first_holes_[c];
+      if (line == 0 || line >= first) continue;
+      first = line;
+      result_.finite = At(line, absl::InvalidArgumentError(NotFinite(table.columns[c], cell)));
     }
     if (!left_out.empty()) {
       const size_t width = kinds_.size();
@@ -281,6 +347,8 @@ class TableReader {
   size_t num_fields_ = 0;
   std::vector<size_t> chosen_;  // field of each column of the table
   std::vector<Kind> kinds_;
+  std::vector<Hole> first_holes_;  // of each column
+  std::string only_field_;         // of a first record that has one field
   CsvTable result_;
 };
 

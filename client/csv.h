@@ -1,8 +1,8 @@
 // Tables as CSV (RFC 4180).
 //
-// Reading: the first record is the header. Fields may be quoted, records end in LF or CRLF, a byte
-// order mark and lines without any field are skipped. An empty field, NA and NaN (in any case) are
-// missing values.
+// Reading: the first record is the header, UTF-8. Fields may be quoted, records end in LF or CRLF,
+// a byte order mark and lines without any field are skipped. An empty field, NA and NaN (in any
+// case) are missing values.
 //
 // Which columns are read: the chosen ones, all of which must be numbers; or, if none are chosen,
 // every column that has a name and whose first non-missing field is a number. The columns that are
@@ -11,11 +11,13 @@
 #ifndef EMSERVE_CLIENT_CSV_H_
 #define EMSERVE_CLIENT_CSV_H_
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/table.h"
 
@@ -24,15 +26,19 @@ namespace emserve::client {
 struct CsvOptions {
   // Columns to read, by name, in this order. Default: all that hold numbers.
   std::vector<std::string> columns = {};
-  // False: there is no header, and the columns are named c0, c1, ...
-  bool header = true;
-  char delimiter = ',';
+  // Whether the first record is a header; without one the columns are named c0, c1, ... Default: it
+  // is, and one that holds only numbers is refused, because it may be the first row of the data.
+  std::optional<bool> header = {};
+  char separator = ',';
 };
 
 struct CsvTable {
   Table table;
-  // What a person should know: columns that were left out, a header that looks like data.
+  // What a person should know: columns that were left out.
   std::vector<std::string> notes;
+  // OK if every cell is finite; otherwise InvalidArgument about the first one that is missing or
+  // infinite, with its line: for those who cannot use such a table.
+  absl::Status finite;
 };
 
 // Parses `text`. `source` names it in errors (InvalidArgument, "<source>:<line>: ..."). At least

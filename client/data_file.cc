@@ -1,6 +1,7 @@
 #include "client/data_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <span>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "client/csv.h"
 #include "client/file.h"
 #include "client/npy.h"
+#include "client/number.h"
 
 namespace emserve::client {
 namespace {
@@ -45,6 +47,23 @@ absl::StatusOr<Table> Select(Table table, const std::vector<std::string>& column
   return out;
 }
 
+// Why a table without lines is not finite, if it is not.
+absl::Status CheckFinite(const Table& table, const std::string& path) {
+  const auto hole = std::find_if(table.values.begin(), table.values.end(),
+                                 [](double cell) { return !std::isfinite(cell); });
+  if (hole == table.values.end()) return absl::OkStatus();
+  const size_t at = static_cast<size_t>(hole - table.values.begin());
+  const std::string where =
+      absl::StrCat(path, ": column \"", table.columns[at % table.columns.size()], "\": ");
+  const std::string row = absl::StrCat(" in row ", at / table.columns.size(), ", counted from 0");
+  if (std::isnan(*hole)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, "is missing", row, "; leave the row out"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(where, "got ", FormatNumber(*hole), row, ", must be finite"));
+}
+
 }  // namespace
 
 absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOptions& options) {
@@ -53,27 +72,31 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
   const std::string source = path == "-" ? "standard input" : path;
   const bool is_npy = LooksLikeNpy(*bytes);
   DataFile file;
-  file.has_names = !is_npy && options.header;
-  const bool in_order = !file.has_names && options.unnamed_in_order;
+  file.has_names = !is_npy && options.header.value_or(true);
+  const bool in_order = options.by_position || (!file.has_names && options.unnamed_in_order);
   const std::vector<std::string> columns = in_order ? std::vector<std::string>() : options.columns;
   if (is_npy) {
     absl::StatusOr<Table> table = ParseNpy(*bytes, source);
     if (table.ok()) table = Select(*std::move(table), columns, source);
     if (!table.ok()) return table.status();
     file.table = *std::move(table);
+    file.finite = CheckFinite(file.table, source);
   } else {
+    const char by_name = absl::EndsWithIgnoreCase(path, ".tsv") ? '\t' : ',';
     const CsvOptions csv{.columns = columns,
                          .header = options.header,
-                         .delimiter = absl::EndsWithIgnoreCase(path, ".tsv") ? '\t' : ','};
+                         .separator = options.separator.value_or(by_name)};
     absl::StatusOr<CsvTable> parsed = ParseCsv(*bytes, source, csv);
     if (!parsed.ok()) return parsed.status();
     file.table = std::move(parsed->table);
     file.notes = std::move(parsed->notes);
+    file.finite = std::move(parsed->finite);
   }
   if (in_order) {
     if (file.table.columns.size() != options.columns.size()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          source, ": got ", file.table.columns.size(), " columns without names, must be ",
+          source, ": got ", file.table.columns.size(),
+          file.has_names ? " columns of numbers, must be " : " columns without names, must be ",
           options.columns.size(), ": ", absl::StrJoin(options.columns, ", ")));
     }
     file.table.columns = options.columns;

@@ -2,6 +2,7 @@
 #ifndef EMSERVE_CLIENT_DATA_FILE_H_
 #define EMSERVE_CLIENT_DATA_FILE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,11 +15,16 @@ namespace emserve::client {
 struct DataFileOptions {
   // Columns to read, by name, in this order. Default: all that hold numbers (client/csv.h).
   std::vector<std::string> columns = {};
-  // False: a CSV file without header, whose columns are named c0, c1, ...
-  bool header = true;
+  // Whether a CSV file has a header; without one its columns are named c0, c1, ... Default: it has,
+  // and one that holds only numbers is refused (client/csv.h).
+  std::optional<bool> header = {};
+  // Between the fields of a CSV file. Default: a tab if the name ends in .tsv, else a comma.
+  std::optional<char> separator = {};
   // True: a file without names (NPY, or no header) must have exactly as many columns as `columns`
   // and gets these names in order, instead of being asked for c0, c1, ...
   bool unnamed_in_order = false;
+  // The same for every file, whatever names it has.
+  bool by_position = false;
 };
 
 struct DataFile {
@@ -27,10 +33,13 @@ struct DataFile {
   bool has_names = false;
   // What a person should know, e.g. columns that were left out.
   std::vector<std::string> notes;
+  // OK if every cell is finite; otherwise InvalidArgument about the first one that is missing or
+  // infinite: for those who cannot use such a table.
+  absl::Status finite;
 };
 
-// Reads a file, "-" for the standard input. Its first bytes tell NPY from CSV; a name that ends in
-// .tsv means tabs instead of commas. InvalidArgument with the file and, for CSV, the line.
+// Reads a file, "-" for the standard input. Its first bytes tell NPY from CSV. InvalidArgument with
+// the file and, for CSV, the line.
 absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOptions& options);
 
 // Writes a table as CSV; "-" is the standard output.

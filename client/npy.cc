@@ -1,8 +1,11 @@
 #include "client/npy.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -125,13 +128,57 @@ class HeaderParser {
   std::string_view rest_;
 };
 
+// How the cells lie in the file.
+struct Layout {
+  size_t rows;
+  size_t columns;
+  bool fortran_order;
+  bool swapped;  // the most significant byte comes first
+};
+
+// The cells as doubles, row-major. Stops before one that is an integer beyond 2^53 and returns how
+// many were read, in the order of the file.
 template <typename T>
-void Widen(std::string_view cells, std::vector<double>& out) {
+size_t Widen(std::string_view cells, const Layout& layout, std::vector<double>& out) {
+  const size_t inner = layout.fortran_order ? layout.rows : layout.columns;
   for (size_t i = 0; i < out.size(); ++i) {
+    char bytes[sizeof(T)];
+    std::memcpy(bytes, cells.data() + i * sizeof(T), sizeof(T));
+    if (layout.swapped) std::reverse(bytes, bytes + sizeof(T));
     T value;
-    std::memcpy(&value, cells.data() + i * sizeof(T), sizeof(T));
-    out[i] = static_cast<double>(value);
+    std::memcpy(&value, bytes, sizeof(T));
+    if constexpr (std::is_integral_v<T>) {
+      constexpr int64_t kLargest = int64_t{1} << 53;
+      if (std::cmp_greater(value, kLargest) || std::cmp_less(value, -kLargest)) return i;
+    }
+    out[layout.fortran_order ? (i % inner) * layout.columns + i / inner : i] =
+        static_cast<double>(value);
   }
+  return out.size();
+}
+
+// A type of elements: what stands in `descr` after the byte order.
+struct ElementType {
+  std::string_view name;
+  int64_t size;
+  size_t (*widen)(std::string_view cells, const Layout& layout, std::vector<double>& out);
+};
+
+constexpr ElementType kElementTypes[] = {
+    {"f8", 8, Widen<double>},   {"f4", 4, Widen<float>},    {"i8", 8, Widen<int64_t>},
+    {"i4", 4, Widen<int32_t>},  {"i2", 2, Widen<int16_t>},  {"i1", 1, Widen<int8_t>},
+    {"u8", 8, Widen<uint64_t>}, {"u4", 4, Widen<uint32_t>}, {"u2", 2, Widen<uint16_t>},
+    {"u1", 1, Widen<uint8_t>},  {"b1", 1, Widen<uint8_t>},
+};
+
+const ElementType* FindElementType(std::string_view descr) {
+  if (descr.empty() || std::string_view("<>=|").find(descr[0]) == std::string_view::npos) {
+    return nullptr;
+  }
+  for (const ElementType& type : kElementTypes) {
+    if (descr.substr(1) == type.name && (descr[0] != '|' || type.size == 1)) return &type;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -160,12 +207,10 @@ absl::StatusOr<Table> ParseNpy(std::string_view bytes, const std::string& source
   }
   const std::string_view cells = bytes.substr(header_at + header_size);
   const std::string& descr = *header->descr;
-  if (descr != "<f8" && descr != "<f4" && descr != "<i8") {
+  const ElementType* type = FindElementType(descr);
+  if (type == nullptr) {
     return bad("got elements of type '", absl::Utf8SafeCHexEscape(descr.substr(0, 40)),
-               "', must be <f8, <f4 or <i8; convert with numpy's astype('<f8')");
-  }
-  if (*header->fortran_order && header->shape->size() > 1) {
-    return bad("got Fortran order, must be C order; convert with numpy.ascontiguousarray");
+               "', must be numbers of up to 8 bytes; convert with numpy's astype('<f8')");
   }
   const std::vector<int64_t>& shape = *header->shape;
   if (shape.size() != 1 && shape.size() != 2) {
@@ -176,7 +221,7 @@ absl::StatusOr<Table> ParseNpy(std::string_view bytes, const std::string& source
   if (rows < 1 || columns < 1) {
     return bad("got ", rows, " rows and ", columns, " columns, must be at least one of each");
   }
-  int64_t size = descr == "<f4" ? 4 : 8;
+  int64_t size = type->size;
   if (__builtin_mul_overflow(size, rows, &size) || __builtin_mul_overflow(size, columns, &size) ||
       static_cast<uint64_t>(size) != cells.size()) {
     return bad("got ", cells.size(), " bytes of cells, must be ", rows, " x ", columns, " of type ",
@@ -186,12 +231,17 @@ absl::StatusOr<Table> ParseNpy(std::string_view bytes, const std::string& source
   table.num_rows = rows;
   for (int64_t c = 0; c < columns; ++c) table.columns.push_back(absl::StrCat("c", c));
   table.values.resize(static_cast<size_t>(rows * columns));
-  if (descr == "<f4") {
-    Widen<float>(cells, table.values);
-  } else if (descr == "<i8") {
-    Widen<int64_t>(cells, table.values);
-  } else {
-    std::memcpy(table.values.data(), cells.data(), cells.size());
+  const Layout layout{.rows = static_cast<size_t>(rows),
+                      .columns = static_cast<size_t>(columns),
+                      .fortran_order = *header->fortran_order,
+                      .swapped = descr[0] == '>'};
+  const size_t done = type->widen(cells, layout, table.values);
+  if (done < table.values.size()) {
+    const size_t inner = layout.fortran_order ? layout.rows : layout.columns;
+    const size_t row = layout.fortran_order ? done % inner : done / inner;
+    const size_t column = layout.fortran_order ? done / inner : done % inner;
+    return bad("got an integer beyond 2^53 in row ", row, ", column c", column,
+               ", must be exact as a double; convert with numpy's astype('<f8')");
   }
   return table;
 }

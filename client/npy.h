@@ -14,10 +14,11 @@ namespace emserve::client {
 // True if `bytes` begins as a .npy file does.
 bool LooksLikeNpy(std::string_view bytes);
 
-// The array in `bytes`: little-endian float64, float32 or int64 in C order, [rows x columns] or
-// [rows]. Columns are named c0, c1, ... Integers beyond 2^53 are rounded. `source` names the file
-// in errors (InvalidArgument). Nothing is allocated before the header is known to agree with the
-// size of the file.
+// The array in `bytes`, [rows x columns] or [rows]: float64, float32, bool or integers of 1 to 8
+// bytes, of either byte order, in C or Fortran order. Columns are named c0, c1, ... An integer
+// beyond 2^53, which a double may not hold, is refused. `source` names the file in errors
+// (InvalidArgument). Nothing is allocated before the header is known to agree with the size of the
+// file.
 absl::StatusOr<Table> ParseNpy(std::string_view bytes, const std::string& source);
 
 }  // namespace emserve::client

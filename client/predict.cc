@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kChunkBytes = int64_t{1} << 20;
 constexpr int64_t kChunkRows = 16384;
+constexpr int64_t kSampleBytes = int64_t{1} << 19;  // fits the smallest message a server may allow
 
 // Rows [first_row, first_row + num_rows) of a table, for the wire.
 void EncodeRows(const Table& table, int64_t first_row, int64_t num_rows, v1::InlineTable& out) {
@@ -40,6 +41,33 @@ absl::Status DecodeOutputs(const google::protobuf::RepeatedPtrField<v1::NamedTen
     prediction.outputs.push_back(std::move(array));
   }
   return absl::OkStatus();
+}
+
+// The seed of a later part of a sample. Neighbouring seeds must not share parts, as seed + part
+// would have it. SplitMix64 (Steele, Lea & Flood 2014).
+uint64_t Mixed(uint64_t seed, uint64_t part) {
+  uint64_t z = seed + part * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+// An answer with at least one row.
+absl::StatusOr<Sample> DecodeSample(const v1::SampleResponse& response) {
+  Sample sample;
+  sample.model_version = response.model_version();
+  sample.table.columns.assign(response.columns().begin(), response.columns().end());
+  absl::StatusOr<std::vector<double>> rows = DecodeTensor(response.rows(), "rows");
+  if (!rows.ok()) return rows.status();
+  const absl::StatusOr<std::vector<double>> labels = DecodeTensor(response.labels(), "labels");
+  if (!labels.ok()) return labels.status();
+  if (labels->empty() || labels->size() * sample.table.columns.size() != rows->size()) {
+    return absl::InternalError("rows: the server's answer has not the shape of its columns");
+  }
+  sample.table.num_rows = static_cast<int64_t>(labels->size());
+  sample.table.values = *std::move(rows);
+  for (const double label : *labels) sample.labels.push_back(static_cast<int64_t>(label));
+  return sample;
 }
 
 }  // namespace
@@ -168,31 +196,52 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
   return failure.ok() ? status : failure;
 }
 
+absl::Status Client::StreamSample(const std::string& version, int64_t num_rows, uint64_t seed,
+                                  const std::stop_token& stop,
+                                  const std::function<absl::Status(const Sample& part)>& sink) {
+  if (num_rows < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_rows: got ", num_rows, ", must be at least 1"));
+  }
+  const absl::StatusOr<v1::ModelVersion> model = GetModelVersion(version);
+  if (!model.ok()) return model.status();
+  const int64_t row_bytes = (int64_t{model->columns_size()} + 1) * 8;
+  // The same for every server, whatever the messages it allows, so that the rows are the same too.
+  const int64_t part_rows = std::max<int64_t>(1, kSampleBytes / row_bytes);
+  int64_t done = 0;
+  for (uint64_t part = 0; done < num_rows; ++part) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped on request");
+    v1::SampleRequest request;
+    request.set_model(model->name());
+    request.set_num_rows(std::min(part_rows, num_rows - done));
+    request.set_seed(part == 0 ? seed : Mixed(seed, part));
+    request.set_packed(true);
+    const auto response =
+        stubs_->Call(stubs_->predictions, &v1::PredictionService::Stub::Sample, request, true);
+    if (!response.ok()) return response.status();
+    const absl::StatusOr<Sample> sample = DecodeSample(*response);
+    if (!sample.ok()) return sample.status();
+    if (absl::Status status = sink(*sample); !status.ok()) return status;
+    done += sample->table.num_rows;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Sample> Client::SampleRows(const std::string& version, int64_t num_rows,
                                           uint64_t seed) {
-  v1::SampleRequest request;
-  request.set_model(version);
-  request.set_num_rows(num_rows);
-  request.set_seed(seed);
-  request.set_packed(true);
-  const auto response =
-      stubs_->Call(stubs_->predictions, &v1::PredictionService::Stub::Sample, request, true);
-  if (!response.ok()) return response.status();
-  Sample sample;
-  sample.model_version = response->model_version();
-  sample.table.columns.assign(response->columns().begin(), response->columns().end());
-  absl::StatusOr<std::vector<double>> rows = DecodeTensor(response->rows(), "rows");
-  if (!rows.ok()) return rows.status();
-  const absl::StatusOr<std::vector<double>> labels = DecodeTensor(response->labels(), "labels");
-  if (!labels.ok()) return labels.status();
-  sample.table.num_rows = static_cast<int64_t>(labels->size());
-  sample.table.values = *std::move(rows);
-  if (sample.table.num_rows * sample.table.num_columns() !=
-      static_cast<int64_t>(sample.table.values.size())) {
-    return absl::InternalError("rows: the server's answer has not the shape of its columns");
-  }
-  for (const double label : *labels) sample.labels.push_back(static_cast<int64_t>(label));
-  return sample;
+  Sample all;
+  const absl::Status status =
+      StreamSample(version, num_rows, seed, std::stop_token(), [&all](const Sample& part) {
+        all.model_version = part.model_version;
+        all.table.columns = part.table.columns;
+        all.table.num_rows += part.table.num_rows;
+        all.table.values.insert(all.table.values.end(), part.table.values.begin(),
+                                part.table.values.end());
+        all.labels.insert(all.labels.end(), part.labels.begin(), part.labels.end());
+        return absl::OkStatus();
+      });
+  if (!status.ok()) return status;
+  return all;
 }
 
 }  // namespace emserve::client

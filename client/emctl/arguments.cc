@@ -1,16 +1,23 @@
 // All options in one place: CLI11 costs seconds of compile time in every file that includes it.
 #include "client/emctl/arguments.h"
 
-#include <cstdio>
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "client/emctl/datasets.h"
 #include "client/emctl/exit_status.h"
 #include "client/emctl/fit.h"
@@ -20,15 +27,18 @@
 #include "client/emctl/predict.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
+#include "client/number.h"
 
 namespace emserve::emctl {
 namespace {
 
 constexpr char kFooter[] =
-    "Exit status: 0 done, 1 the job failed or the server refused, 2 wrong usage or bad data,\n"
-    "3 the server cannot be reached. Results go to the standard output, progress and errors to "
-    "the\n"
-    "standard error. Ctrl-C cancels the running fit or ends the transfer; a second one quits.";
+    "Exit status: 0 done; 1 the job failed or was cancelled, or anything else went wrong;\n"
+    "2 it cannot be done as typed: wrong usage, bad data, a request that the server refuses as\n"
+    "invalid, a name that is not there or is taken; 3 the server cannot be reached.\n"
+    "Results go to the standard output, progress and errors to the standard error; with --json\n"
+    "an error is also a document {\"error\": {\"code\", \"message\"}} on the standard output.\n"
+    "Ctrl-C cancels the running fit or ends the transfer; a second one quits.";
 
 constexpr char kDataHelp[] =
     "CSV with a header, TSV or .npy; - for the standard input.\n"
@@ -51,6 +61,34 @@ struct Command {
   bool flag = false;
 };
 
+template <typename T>
+inline constexpr bool kIsReal =
+    std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>;
+
+// Parses the word; what it must be if it is not. Only what the type can hold is checked: what makes
+// sense is for the engine to say.
+template <typename T>
+std::string ParseNumberInto(const std::string& word, T& value) {
+  if constexpr (std::is_same_v<T, double>) {
+    const std::optional<double> parsed = client::ParseNumber(word);
+    if (!parsed.has_value() || !std::isfinite(*parsed)) return "a finite number";
+    value = *parsed;
+  } else {
+    T parsed = 0;
+    if (!absl::SimpleAtoi(word, &parsed)) {
+      return absl::StrCat("an integer from ", std::numeric_limits<T>::min(), " to ",
+                          std::numeric_limits<T>::max());
+    }
+    value = parsed;
+  }
+  return "";
+}
+
+template <typename T>
+std::string ParseNumberInto(const std::string& word, std::optional<T>& value) {
+  return ParseNumberInto(word, value.emplace());
+}
+
 // An option whose words are translated by `parse`; `must` says which there are.
 template <typename T, typename Parse>
 CLI::Option* AddWord(CLI::App* app, const std::string& name, T& value, Parse parse,
@@ -60,11 +98,30 @@ CLI::Option* AddWord(CLI::App* app, const std::string& name, T& value, Parse par
       [&value, parse, must, name](const std::string& word) {
         const auto parsed = parse(word);
         if (!parsed.has_value()) {
-          throw CLI::ValidationError(name, absl::StrCat("got ", word, ", must be ", must));
+          throw CLI::ValidationError(absl::StrReplaceAll(name, {{",", "/"}}),
+                                     absl::StrCat("got ", word, ", must be ", must));
         }
         value = *parsed;
       },
       help);
+}
+
+// A number option that takes nothing but a number of its type: CLI11 lets -1 and 1e30 wrap or
+// saturate in integers, and reads 010 as octal.
+template <typename Value>
+CLI::Option* AddNumber(CLI::App* app, const std::string& name, Value& value,
+                       const std::string& help) {
+  return app
+      ->add_option_function<std::string>(
+          name,
+          [&value, name](const std::string& word) {
+            const std::string must = ParseNumberInto(word, value);
+            if (must.empty()) return;
+            throw CLI::ValidationError(absl::StrReplaceAll(name, {{",", "/"}}),
+                                       absl::StrCat("got ", word, ", must be ", must));
+          },
+          help)
+      ->type_name(kIsReal<Value> ? "X" : "N");
 }
 
 void AddDuration(CLI::App* app, const std::string& name, std::optional<absl::Duration>& value,
@@ -73,9 +130,28 @@ void AddDuration(CLI::App* app, const std::string& name, std::optional<absl::Dur
       ->type_name("DURATION");
 }
 
+// How a CSV file is to be read.
+void AddReading(CLI::App* app, client::DataFileOptions& reading, const std::string& group) {
+  CLI::Option* no_header = app->add_flag_callback(
+                                  "--no-header", [&reading] { reading.header = false; },
+                                  "The first line is data; columns are c0, c1, ...")
+                               ->group(group);
+  app->add_flag_callback(
+         "--header", [&reading] { reading.header = true; },
+         "The first line names the columns although it holds only numbers")
+      ->group(group)
+      ->excludes(no_header);
+  AddWord(app, "--separator", reading.separator, ParseSeparator,
+          "one character such as ; or |, or tab",
+          "Between the fields of a line: , (default), ; or tab (default for .tsv)")
+      ->type_name("CHAR")
+      ->group(group);
+}
+
 void AddCommon(CLI::App* app, CommonOptions& common) {
   client::ConnectOptions& connect = common.connect;
-  app->add_flag("--json", common.json, "One JSON document on the standard output")->group("Output");
+  app->add_flag("--json", common.json, "One JSON document on the standard output, of an error too")
+      ->group("Output");
   app->add_flag("-q,--quiet", common.quiet, "No progress and no remarks")->group("Output");
   app->add_option("--server", connect.address,
                   "Address of the server (or EMSERVE_SERVER), default 127.0.0.1:50551")
@@ -102,7 +178,8 @@ void AddCommon(CLI::App* app, CommonOptions& common) {
       ->type_name("NAME")
       ->group("Connection");
   AddWord(app, "--connect-timeout", connect.connect_timeout, ParseSeconds,
-          "a positive duration such as 10s", "Time for the first answer, default 10s")
+          "a positive duration such as 10s",
+          "How long to wait for the server to answer, default 10s")
       ->type_name("DURATION")
       ->group("Connection");
 }
@@ -161,8 +238,14 @@ class CommandLine {
   }
 
   CLI::App* WithLimit(CLI::App* leaf) {
-    leaf->add_option("-n,--limit", command_.limit, "Most entries to show, default 100")
-        ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
+    AddWord(
+        leaf, "-n,--limit", command_.limit,
+        [](const std::string& word) -> std::optional<int64_t> {
+          int64_t limit = 0;
+          const bool fits = absl::SimpleAtoi(word, &limit) && limit >= 1 && limit <= 1'000'000;
+          return fits ? std::optional(limit) : std::nullopt;
+        },
+        "an integer from 1 to 1000000", "Most entries to show, default 100")
         ->type_name("N");
     return leaf;
   }
@@ -186,9 +269,7 @@ class CommandLine {
                      "Column with the weight of each row, 0 or more")
         ->type_name("NAME")
         ->group(data);
-    leaf->add_flag("--no-header", options.no_header,
-                   "The first line is data; columns are c0, c1, ...")
-        ->group(data);
+    AddReading(leaf, options.reading, data);
     leaf->add_option("--keep", options.keep,
                      "Keep the uploaded data on the server as datasets/ID; without it the data\n"
                      "is deleted when the fit has it")
@@ -196,8 +277,7 @@ class CommandLine {
         ->group(data);
 
     const auto model = "Model";
-    leaf->add_option("-k,--components", options.components, "Number of components, default 1")
-        ->type_name("N")
+    AddNumber(leaf, "-k,--components", options.components, "Number of components, default 1")
         ->group(model);
     AddWord(leaf, "--covariance", options.covariance, ParseCovariance,
             absl::StrCat(absl::StrJoin(CovarianceWords(), ", "),
@@ -206,9 +286,8 @@ class CommandLine {
                          "\n(mclust: VVV, EEE, VVI, EEI, VII, EII), default full"))
         ->type_name("NAME")
         ->group(model);
-    leaf->add_option("--ridge", options.ridge,
-                     "Smallest variance in any direction, as a share of the columns' own")
-        ->type_name("X")
+    AddNumber(leaf, "--ridge", options.ridge,
+              "Smallest variance in any direction, as a share of the columns' own")
         ->group(model);
     leaf->add_option("--model", options.model,
                      "The result becomes the next version of models/ID, default the job's id")
@@ -216,12 +295,9 @@ class CommandLine {
         ->group(model);
 
     const auto search = "Search";
-    leaf->add_option("--restarts", options.restarts, "Independent starts, default 10")
-        ->type_name("N")
+    AddNumber(leaf, "--restarts", options.restarts, "Independent starts, default 10")
         ->group(search);
-    leaf->add_option("--seed", options.seed, "Seed of all random choices, default 0")
-        ->type_name("N")
-        ->group(search);
+    AddNumber(leaf, "--seed", options.seed, "Seed of all random choices, default 0")->group(search);
     AddWord(leaf, "--start", options.start, ParseStartMethod, "kmeans++ or random-rows",
             "How to start: kmeans++ (default) or random-rows")
         ->type_name("METHOD")
@@ -229,17 +305,14 @@ class CommandLine {
     leaf->add_option("--start-model", options.start_model, "Start at a stored model instead")
         ->type_name("MODEL")
         ->group(search);
-    leaf->add_option("--max-iterations", options.max_iterations,
-                     "Most iterations of each start, default 1000")
-        ->type_name("N")
+    AddNumber(leaf, "--max-iterations", options.max_iterations,
+              "Most iterations of each start, default 1000")
         ->group(search);
-    leaf->add_option("--tolerance", options.tolerance,
-                     "Converged at this relative change of the objective, default 1e-9")
-        ->type_name("X")
+    AddNumber(leaf, "--tolerance", options.tolerance,
+              "Converged at this relative change of the objective, default 1e-9")
         ->group(search);
-    leaf->add_option("--absolute-tolerance", options.absolute_tolerance,
-                     "Converged at this change of the objective in nats, default off")
-        ->type_name("X")
+    AddNumber(leaf, "--absolute-tolerance", options.absolute_tolerance,
+              "Converged at this change of the objective in nats, default off")
         ->group(search);
     AddDuration(leaf, "--time-budget", options.time_budget,
                 "Stop the search after this time and take the best so far");
@@ -262,7 +335,10 @@ class CommandLine {
                      "File as for fit; its columns are matched to the model's by name, those of\n"
                      "a file without names by order")
         ->type_name("FILE");
-    leaf->add_flag("--no-header", arguments.no_header, "The first line of --data is data");
+    AddReading(leaf, arguments.reading, "Data");
+    leaf->add_flag("--by-position", arguments.reading.by_position,
+                   "Match the columns of --data to the model's by order, whatever their names")
+        ->group("Data");
     leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
         ->type_name("FILE");
     leaf->add_option("--outputs", arguments.outputs,
@@ -286,8 +362,8 @@ class CommandLine {
                           });
     SampleArguments& arguments = command_.sample;
     leaf->add_option("MODEL", arguments.model, "NAME, NAME@ALIAS or NAME/versions/N")->required();
-    leaf->add_option("-n,--rows", arguments.num_rows, "Rows to draw, default 1")->type_name("N");
-    leaf->add_option("--seed", arguments.seed, "Seed of the draw, default 0")->type_name("N");
+    AddNumber(leaf, "-n,--rows", arguments.num_rows, "Rows to draw, default 1");
+    AddNumber(leaf, "--seed", arguments.seed, "Seed of the draw, default 0");
     leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
         ->type_name("FILE");
     leaf->add_flag("--labels", arguments.labels, "Add the component of each row as last column");
@@ -407,8 +483,7 @@ class CommandLine {
         ->type_name("NAMES");
     upload->add_option("--description", arguments.description, "Text for people")
         ->type_name("TEXT");
-    upload->add_flag("--no-header", arguments.no_header,
-                     "The first line is data; columns are c0, c1, ...");
+    AddReading(upload, arguments.reading, "Data");
     WithName(Leaf(datasets, "download", "Write a dataset as CSV",
                   [](Session& session, const Command& command) {
                     return DownloadDataset(session, command.name, command.second);
@@ -465,7 +540,9 @@ Invocation ParseArguments(int argc, const char* const* argv) {
       line->app().exit(error);
       return invocation;
     }
-    std::fprintf(stderr, "emctl: %s\n", UsageError(line->app(), error).c_str());
+    // The flag may stand behind what could not be parsed.
+    const bool json = std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+    ReportError(absl::InvalidArgumentError(UsageError(line->app(), error)), json);
     invocation.exit_status = kExitUsage;
     return invocation;
   }

@@ -18,7 +18,7 @@ struct Invocation {
 };
 
 // Parses the command line. Help goes to the standard output; wrong usage is one line on the
-// standard error.
+// standard error, and with --json a document too.
 Invocation ParseArguments(int argc, const char* const* argv);
 
 }  // namespace emserve::emctl

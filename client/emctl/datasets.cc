@@ -26,8 +26,11 @@ absl::Status PrintDataset(Session& session, const v1::Dataset& dataset) {
     figures.Add({"description", Printable(dataset.description())});
   }
   figures.Add({"rows", absl::StrCat(dataset.num_rows())});
-  figures.Add({"size", absl::StrCat(FormatBytes(dataset.size_bytes()), ", ",
-                                    FormatBytes(dataset.committed_size()), " there")});
+  std::string size = FormatBytes(dataset.size_bytes());
+  if (dataset.committed_size() != dataset.size_bytes()) {
+    absl::StrAppend(&size, ", ", FormatBytes(dataset.committed_size()), " there");
+  }
+  figures.Add({"size", std::move(size)});
   figures.Add({"sha256", Printable(dataset.sha256())});
   figures.Add({"created", FormatTime(dataset.create_time())});
   if (dataset.has_expire_time()) figures.Add({"expires", FormatTime(dataset.expire_time())});
@@ -80,7 +83,7 @@ absl::Status GetDataset(Session& session, const std::string& dataset_name) {
 }
 
 absl::Status UploadDataset(Session& session, const UploadArguments& arguments) {
-  client::DataFileOptions reading{.columns = {}, .header = !arguments.no_header};
+  client::DataFileOptions reading = arguments.reading;
   if (!arguments.columns.empty()) {
     absl::StatusOr<std::vector<std::string>> columns = client::SplitCsvRecord(arguments.columns);
     if (!columns.ok()) return columns.status();

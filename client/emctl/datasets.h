@@ -16,7 +16,7 @@ struct UploadArguments {
   std::string id;       // empty: chosen by the server
   std::string columns;  // comma-separated
   std::string description;
-  bool no_header = false;
+  client::DataFileOptions reading;
 };
 
 absl::Status ListDatasets(Session& session, int64_t limit);

@@ -1,10 +1,14 @@
 #include "client/emctl/exit_status.h"
 
+#include <cstdio>
+#include <utility>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
+#include "client/emctl/field_options.h"
 #include "client/emctl/text.h"
 #include "proto/wire/status.h"
 
@@ -30,8 +34,8 @@ int ExitStatusOf(const absl::Status& status) {
       return kExitOk;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kDataLoss:
       return kExitUsage;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
@@ -42,13 +46,15 @@ int ExitStatusOf(const absl::Status& status) {
 }
 
 absl::Status DataRefused(absl::Status status) {
-  return absl::IsFailedPrecondition(status) ? WithExit(std::move(status), kExitUsage) : status;
+  const bool is_of_data = absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
+  return is_of_data ? WithExit(std::move(status), kExitUsage) : status;
 }
 
 absl::Status JobFailure(const v1::Job& job) {
   const absl::Status error = client::JobError(job);
   if (error.ok() || absl::IsCancelled(error)) return WithExit(error, kExitFailed);
-  absl::Status failure(error.code(), absl::StrCat(job.name(), " failed: ", error.message()));
+  absl::Status failure(
+      error.code(), absl::StrCat(job.name(), " failed: ", InOptions(std::string(error.message()))));
   return WithExit(std::move(failure), kExitFailed);
 }
 
@@ -61,11 +67,29 @@ std::string ErrorLine(const absl::Status& status) {
     const std::string path(*field);
     if (!absl::StrContains(message, path)) message = absl::StrCat(path, ": ", message);
   }
+  message = InOptions(message);
   // Says where to look for a fault of the server.
   if (const auto request = status.GetPayload(kRequestPayload); request.has_value()) {
     absl::StrAppend(&message, " (request ", std::string(*request), ")");
   }
   return Printable(message);
+}
+
+Json ErrorDocument(const absl::Status& status) {
+  Json error = {{"code", absl::StatusCodeToString(status.code())}, {"message", ErrorLine(status)}};
+  std::string field = FieldOf(std::string(status.message()));
+  if (const auto payload = status.GetPayload(kFieldPayload); payload.has_value()) {
+    field = std::string(*payload);
+  }
+  if (!field.empty()) error["field"] = field;
+  return {{"error", std::move(error)}};
+}
+
+void ReportError(const absl::Status& status, bool json) {
+  std::fprintf(stderr, "emctl: %s\n", ErrorLine(status).c_str());
+  if (!json) return;
+  std::printf("%s\n",
+              ErrorDocument(status).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
 }  // namespace emserve::emctl

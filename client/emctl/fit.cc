@@ -95,9 +95,12 @@ absl::Status FitGaussianMixture(Session& session, const FitOptions& options) {
     fit.set_dataset(ResourceName("datasets", options.dataset));
     return SubmitAndFollow(session, *request, "", options.detach);
   }
-  const absl::StatusOr<client::DataFile> file = ReadData(
-      session, options.data, {.columns = ColumnsToRead(fit), .header = !options.no_header});
+  client::DataFileOptions reading = options.reading;
+  reading.columns = ColumnsToRead(fit);
+  const absl::StatusOr<client::DataFile> file = ReadData(session, options.data, reading);
   if (!file.ok()) return file.status();
+  // Before the upload, and while the line of each row is known.
+  if (!file->finite.ok()) return file->finite;
   const absl::StatusOr<v1::Dataset> dataset =
       UploadTable(session, file->table,
                   {.dataset_id = options.keep.empty() ? "" : ResourceId("datasets", options.keep),

@@ -16,11 +16,11 @@ namespace emserve::emctl {
 
 // What was typed. Absent options are left out of the request, so that the engine's defaults hold.
 struct FitOptions {
-  std::string data;     // a file, or
-  std::string dataset;  // a dataset on the server
-  bool no_header = false;
-  std::string keep;     // id under which the uploaded data stays on the server
-  std::string columns;  // comma-separated
+  std::string data;                 // a file, or
+  std::string dataset;              // a dataset on the server
+  client::DataFileOptions reading;  // what the columns above do not say
+  std::string keep;                 // id under which the uploaded data stays on the server
+  std::string columns;              // comma-separated
   std::string weights_column;
   std::optional<int32_t> components;
   v1::Covariance covariance = v1::COVARIANCE_UNSPECIFIED;

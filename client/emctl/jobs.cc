@@ -70,6 +70,16 @@ std::string ResultOf(const v1::Job& job) {
   return std::string(job.error().message());
 }
 
+// What is left in its job of a version that is gone: no parameters.
+v1::ModelVersion DeletedVersion(const v1::Job& job) {
+  v1::ModelVersion version;
+  version.set_name(job.fit_result().model_version());
+  version.set_job(job.name());
+  *version.mutable_spec() = job.fit();
+  *version.mutable_report() = job.fit_result().report();
+  return version;
+}
+
 std::optional<v1::JobState> ParseState(const std::string& word) {
   for (int value = v1::JobState_MIN; value <= v1::JobState_MAX; ++value) {
     if (value != 0 && StateWord(static_cast<v1::JobState>(value)) == word) {
@@ -124,8 +134,13 @@ absl::Status PrintResult(Session& session, const FinishedJob& finished) {
   }
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
-  const absl::StatusOr<v1::ModelVersion> version =
+  absl::StatusOr<v1::ModelVersion> version =
       (*client)->GetModelVersion(job.fit_result().model_version());
+  if (absl::IsNotFound(version.status())) {
+    session.Note(absl::StrCat(job.fit_result().model_version(),
+                              " was deleted; this is what the job still knows of it"));
+    version = DeletedVersion(job);
+  }
   if (!version.ok()) return version.status();
   if (session.json()) return session.PrintJson(FitDocument(*version, finished.warnings));
   return session.Print(Summary(*version, finished.warnings));
@@ -194,7 +209,9 @@ absl::Status GetJob(Session& session, const std::string& job_name) {
   if (job->has_fit_result()) {
     table.Add({"log-likelihood", Fixed(job->fit_result().report().log_likelihood())});
   }
-  table.Add({job->has_error() ? "error" : "result", Printable(ResultOf(*job))});
+  if (const std::string result = ResultOf(*job); !result.empty()) {
+    table.Add({job->has_error() ? "error" : "result", Printable(result)});
+  }
   return session.Print(table.ToString());
 }
 

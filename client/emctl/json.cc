@@ -158,7 +158,7 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
   for (const v1::Optimum& optimum : report.optima()) optima.push_back(ToJson(optimum));
   Json repairs = Json::array();
   for (const v1::Repair& repair : report.repairs()) repairs.push_back(ToJson(repair));
-  return {
+  Json document = {
       {"model", version.name()},
       {"job", version.job()},
       {"family", version.family()},
@@ -182,6 +182,10 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
       {"repairs", std::move(repairs)},
       {"warnings", std::move(warning_list)},
   };
+  if (!version.has_parameters()) {
+    for (const char* key : {"family", "num_rows", "columns", "parameters"}) document[key] = nullptr;
+  }
+  return document;
 }
 
 }  // namespace emserve::emctl

@@ -176,11 +176,16 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   const absl::StatusOr<v1::ModelVersion> version =
       (*client)->GetModelVersion(ResourceName("models", arguments.model));
   if (!version.ok()) return version.status();
-  client::DataFileOptions reading{
-      .columns = {}, .header = !arguments.no_header, .unnamed_in_order = true};
+  client::DataFileOptions reading = arguments.reading;
+  reading.unnamed_in_order = true;
   for (const v1::Column& column : version->columns()) reading.columns.push_back(column.name());
   const absl::StatusOr<client::DataFile> file = ReadData(session, arguments.data, reading);
+  if (absl::StrContains(file.status().message(), "has no column")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.status().message(), "; --by-position takes them in the model's order"));
+  }
   if (!file.ok()) return file.status();
+  if (!file->finite.ok()) return file->finite;
 
   if (session.json() && arguments.output.empty()) {
     JsonPredictions writer;
@@ -231,6 +236,10 @@ absl::Status Predict(Session& session, const PredictArguments& arguments) {
     return absl::InvalidArgumentError("--data, --dataset: must be given, one of them");
   }
   if (!arguments.dataset.empty()) {
+    if (arguments.reading.by_position) {
+      return absl::InvalidArgumentError(
+          "--by-position: got it with --dataset, must go with --data");
+    }
     if (!arguments.output.empty()) {
       return absl::InvalidArgumentError(
           "--output: got a file with --dataset, must be absent; the result is a dataset that "
@@ -250,39 +259,56 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
   if (absl::Status status = CheckOutputPath(session, arguments.output); !status.ok()) return status;
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
-  absl::StatusOr<client::Sample> sample = (*client)->SampleRows(
-      ResourceName("models", arguments.model), arguments.num_rows, arguments.seed);
-  if (!sample.ok()) return DataRefused(sample.status());
-  client::Table& table = sample->table;
+  const std::string model = ResourceName("models", arguments.model);
   if (session.json() && arguments.output.empty()) {
-    const size_t width = table.columns.size();
+    const absl::StatusOr<client::Sample> sample =
+        (*client)->SampleRows(model, arguments.num_rows, arguments.seed);
+    if (!sample.ok()) return DataRefused(sample.status());
+    const size_t width = sample->table.columns.size();
     Json rows = Json::array();
-    for (size_t i = 0; i < static_cast<size_t>(table.num_rows); ++i) {
-      rows.push_back(std::span(table.values).subspan(i * width, width));
+    for (size_t i = 0; i < static_cast<size_t>(sample->table.num_rows); ++i) {
+      rows.push_back(std::span(sample->table.values).subspan(i * width, width));
     }
     return session.PrintJson(Json{{"model_version", sample->model_version},
-                                  {"columns", table.columns},
+                                  {"columns", sample->table.columns},
                                   {"rows", std::move(rows)},
                                   {"labels", sample->labels}});
   }
-  if (arguments.labels) {
-    client::Table labelled{.columns = table.columns, .num_rows = table.num_rows, .values = {}};
-    labelled.columns.push_back("label");
-    const size_t width = table.columns.size();
-    for (size_t i = 0; i < sample->labels.size(); ++i) {
-      const auto begin = table.values.begin() + static_cast<ptrdiff_t>(i * width);
-      labelled.values.insert(labelled.values.end(), begin, begin + static_cast<ptrdiff_t>(width));
-      labelled.values.push_back(static_cast<double>(sample->labels[i]));
-    }
-    table = std::move(labelled);
-  }
   const std::string path = arguments.output.empty() ? "-" : arguments.output;
-  if (absl::Status status = client::WriteCsvFile(table, path); !status.ok()) return status;
+  // Made with the first rows: a refusal leaves no trace.
+  std::unique_ptr<client::OutputFile> file;
+  std::string version;
+  std::vector<std::string> columns;
+  const StopOnInterrupt stop(session.interrupts());
+  const absl::Status status = (*client)->StreamSample(
+      model, arguments.num_rows, arguments.seed, stop.token(), [&](const client::Sample& part) {
+        std::string text;
+        if (file == nullptr) {
+          absl::StatusOr<std::unique_ptr<client::OutputFile>> made =
+              client::OutputFile::Create(path);
+          if (!made.ok()) return made.status();
+          file = *std::move(made);
+          version = part.model_version;
+          columns = part.table.columns;
+          if (arguments.labels) columns.push_back("label");
+          client::AppendCsvRecord(columns, text);
+        }
+        const size_t width = part.table.columns.size();
+        for (size_t i = 0; i < part.labels.size(); ++i) {
+          const auto begin = part.table.values.begin() + static_cast<ptrdiff_t>(i * width);
+          std::vector<double> row(begin, begin + static_cast<ptrdiff_t>(width));
+          if (arguments.labels) row.push_back(static_cast<double>(part.labels[i]));
+          client::AppendCsvRecord(row, text);
+        }
+        return file->Write(text);
+      });
+  if (!status.ok()) return DataRefused(status);
+  if (absl::Status done = file->Commit(); !done.ok()) return done;
   if (session.json()) {
-    return session.PrintJson(Json{{"model_version", sample->model_version},
-                                  {"num_rows", table.num_rows},
+    return session.PrintJson(Json{{"model_version", version},
+                                  {"num_rows", arguments.num_rows},
                                   {"output", arguments.output},
-                                  {"columns", table.columns}});
+                                  {"columns", columns}});
   }
   return absl::OkStatus();
 }

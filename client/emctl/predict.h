@@ -17,7 +17,7 @@ struct PredictArguments {
   std::string output;          // CSV file; empty for the standard output
   std::string output_dataset;  // id of the dataset that the job makes
   std::string outputs;         // comma-separated; empty for the server's default
-  bool no_header = false;
+  client::DataFileOptions reading;
   bool detach = false;
 };
 

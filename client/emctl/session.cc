@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/emctl/exit_status.h"
+#include "client/utf8.h"
 
 namespace emserve::emctl {
 
@@ -14,8 +15,10 @@ Session::Session(CommonOptions options) : options_(std::move(options)), line_(op
 
 absl::StatusOr<client::Client*> Session::Connect() {
   if (client_ == nullptr) {
+    line_.Draw(absl::StrCat("waiting for ", options_.connect.address), true);
     absl::StatusOr<std::unique_ptr<client::Client>> connected =
         client::Client::Connect(options_.connect);
+    line_.Clear();
     if (!connected.ok()) return connected.status();
     client_ = *std::move(connected);
   }
@@ -51,7 +54,10 @@ absl::StatusOr<v1::Dataset> UploadTable(Session& session, const client::Table& t
   const StopOnInterrupt stop(session.interrupts());
   const client::TransferOptions transfer{.progress = DrawBar(session.line(), what),
                                          .stop = stop.token()};
-  absl::StatusOr<v1::Dataset> uploaded = (*client)->Upload(table, dataset, transfer);
+  client::DatasetOptions options = dataset;
+  // The name of a file may be anything; what travels must be UTF-8.
+  if (!client::IsUtf8(options.description)) options.description.clear();
+  absl::StatusOr<v1::Dataset> uploaded = (*client)->Upload(table, options, transfer);
   session.line().Clear();
   if (!uploaded.ok()) return DataRefused(uploaded.status());
   if (stop.token().stop_requested()) {  // on the last byte

@@ -34,7 +34,7 @@ class Session {
   Interrupts& interrupts() { return interrupts_; }
   StatusLine& line() { return line_; }
 
-  // Connects at the first call.
+  // Connects at the first call; waits for a server that is not there yet.
   absl::StatusOr<client::Client*> Connect();
 
   absl::Status Print(std::string_view text);

@@ -79,7 +79,7 @@ class ParameterTables {
     for (const Array& array : arrays_) {
       if (array.axes == "k") num_components_ = static_cast<size_t>(array.shape[0]);
     }
-    AddComponents();
+    if (num_components_ > 0) AddComponents();
     for (const Array& array : arrays_) {
       if (array.axes == "k") continue;
       if (array.values.empty() || columns_.size() > kMostColumns) {
@@ -178,14 +178,27 @@ class ParameterTables {
   std::string out_;
 };
 
+// What a person wonders about an optimum. Degenerate ones, with a variance held at its floor, come
+// last however high their objective is.
+std::string OptimumMark(const v1::FitReport& report, int i) {
+  if (i == 0) return report.termination() == v1::TERMINATION_DEGENERATE ? "(degenerate)" : "";
+  const v1::Optimum& optimum = report.optima(i);
+  const int first = optimum.first_restart();
+  const bool ended_degenerate = first >= 0 && first < report.restarts_size() &&
+                                report.restarts(first).termination() == v1::TERMINATION_DEGENERATE;
+  const bool is_degenerate = ended_degenerate || optimum.objective() > report.optima(0).objective();
+  return is_degenerate ? "(degenerate, not chosen)" : "";
+}
+
 std::string Optima(const v1::FitReport& report) {
   int restarts = 0;
   for (const v1::Optimum& optimum : report.optima()) restarts += optimum.count();
   if (restarts < 2) return "";
-  TextTable table("rr");
+  TextTable table("rrl");
   table.Add({"optimum", "restarts"});
   for (int i = 0; i < std::min(report.optima_size(), kMostOptima); ++i) {
-    table.Add({Fixed(report.optima(i).objective()), absl::StrCat(report.optima(i).count())});
+    table.Add({Fixed(report.optima(i).objective()), absl::StrCat(report.optima(i).count()),
+               OptimumMark(report, i)});
   }
   std::string out = "\n" + table.ToString();
   if (report.optima_size() > kMostOptima) {
@@ -194,13 +207,30 @@ std::string Optima(const v1::FitReport& report) {
   return out;
 }
 
+// One line on all repairs for this reason: many components can need the same.
+std::string RepairLine(const v1::FitReport& report, const std::string& reason) {
+  int count = 0;
+  const v1::Repair* largest = nullptr;
+  for (const v1::Repair& repair : report.repairs()) {
+    if (repair.reason() != reason) continue;
+    ++count;
+    if (largest == nullptr || repair.amount() > largest->amount()) largest = &repair;
+  }
+  std::string line = absl::StrCat("repair: ", Printable(reason));
+  if (count > 1) absl::StrAppend(&line, ", ", count, " times, the largest");
+  if (largest->component() >= 0) absl::StrAppend(&line, ", component ", largest->component());
+  return absl::StrCat(line, ", amount ", Short(largest->amount()));
+}
+
 std::string Remarks(const v1::FitReport& report, const std::vector<v1::WarningEvent>& warnings) {
   std::string out;
+  std::vector<std::string> reasons;
   for (const v1::Repair& repair : report.repairs()) {
-    absl::StrAppend(&out, "\nrepair: ", Printable(repair.reason()));
-    if (repair.component() >= 0) absl::StrAppend(&out, ", component ", repair.component());
-    absl::StrAppend(&out, ", amount ", Short(repair.amount()));
+    if (std::find(reasons.begin(), reasons.end(), repair.reason()) == reasons.end()) {
+      reasons.push_back(repair.reason());
+    }
   }
+  for (const std::string& reason : reasons) absl::StrAppend(&out, "\n", RepairLine(report, reason));
   for (size_t i = 0; i < std::min(warnings.size(), kMostWarnings); ++i) {
     absl::StrAppend(&out, "\n", WarningLine(warnings[i]));
   }
@@ -234,8 +264,10 @@ std::string Summary(const v1::ModelVersion& version,
   TextTable figures("ll");
   figures.Add({"model", Printable(version.name())});
   figures.Add({"family", DescribeSpec(version.spec().model())});
-  figures.Add({"data", absl::StrCat(version.num_rows(), " rows of ",
-                                    Printable(absl::StrJoin(columns, ", ")))});
+  if (version.num_rows() > 0) {
+    figures.Add({"data", absl::StrCat(version.num_rows(), " rows of ",
+                                      Printable(absl::StrJoin(columns, ", ")))});
+  }
   figures.Add({"termination",
                absl::StrCat(
                    absl::StrReplaceAll(

@@ -41,7 +41,7 @@ std::string Short(double value);
 std::string Fixed(double value);
 // "2.5 MiB".
 std::string FormatBytes(int64_t bytes);
-// "2026-01-31 13:05:00", local time; empty for no time.
+// "2026-01-31 13:05:00Z", UTC; empty for no time.
 std::string FormatTime(const google::protobuf::Timestamp& time);
 
 }  // namespace emserve::emctl

@@ -106,6 +106,16 @@ std::optional<v1::PredictionOutput> ParseOutput(std::string_view word) {
   return Find(kOutputs, word);
 }
 
+std::optional<char> ParseSeparator(std::string_view word) {
+  if (word == "tab" || word == "\\t") return '\t';
+  if (word.size() != 1) return std::nullopt;
+  const char c = word[0];
+  const bool is_needed =
+      absl::ascii_isalnum(c) || std::string_view("\".+-").find(c) != std::string_view::npos;
+  if (is_needed || !(absl::ascii_isprint(c) || c == '\t')) return std::nullopt;
+  return c;
+}
+
 std::optional<absl::Duration> ParseSeconds(std::string_view text) {
   const std::string owned(text);
   double seconds = 0;

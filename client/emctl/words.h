@@ -37,6 +37,9 @@ std::string CovarianceWord(v1::Covariance covariance);
 std::optional<v1::StartMethod> ParseStartMethod(std::string_view word);
 std::optional<v1::PredictionOutput> ParseOutput(std::string_view word);
 
+// A separator of CSV fields: one character that no number and no quote needs, or the word tab.
+std::optional<char> ParseSeparator(std::string_view word);
+
 // "90s", "1m30s", "0.5h", or a plain number of seconds.
 std::optional<absl::Duration> ParseSeconds(std::string_view text);
 google::protobuf::Duration ToProto(absl::Duration duration);

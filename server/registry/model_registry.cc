@@ -314,9 +314,8 @@ absl::Status ModelRegistry::DeleteModel(std::string_view model, bool force) {
   if (line == nullptr) return NotFound(kModelType, ModelName(model));
   if (!line->aliases.empty() && !force) {
     return FailedPrecondition("MODEL_HAS_ALIASES", kModelType, ModelName(model),
-                              absl::StrCat("got ", line->aliases.size(),
-                                           " aliases that point into it, must have none; delete "
-                                           "the aliases or use force"));
+                              absl::StrCat("got aliases that point into it (", line->aliases.size(),
+                                           "), must have none; delete them or use force"));
   }
   used_bytes_ -= Footprint(*line);
   Retire(*line);

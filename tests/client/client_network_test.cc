@@ -52,6 +52,14 @@ client::Table Numbers(int64_t rows) {
   return table;
 }
 
+TEST_F(NetworkTest, ConnectsAlthoughTheFirstConnectionsBreak) {
+  int connections = 0;
+  const TcpProxy proxy(server_.port(), [&connections] { return ++connections <= 3 ? 0 : -1; });
+  const auto client = Client::Connect({.address = proxy.address()});
+  EXPECT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ(proxy.num_cuts(), 3);
+}
+
 TEST_F(NetworkTest, UploadsAndDownloadsArriveWholeOverBrokenConnections) {
   const auto client = Connect(200, 600'000);
   ASSERT_NE(client, nullptr);

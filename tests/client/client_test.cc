@@ -361,9 +361,52 @@ TEST(Connect, SaysThatNobodyIsThere) {
     ASSERT_NE(client, nullptr);
   }
   options.address = "127.0.0.1:1";
+  options.connect_timeout = absl::Milliseconds(500);
+  const absl::Time start = absl::Now();
   const absl::Status status = Client::Connect(options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1: cannot be reached"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("127.0.0.1:1: cannot be reached within 500ms: Connection refused; is "
+                        "emserved running there?"));
+  // A server that is being started is waited for.
+  EXPECT_GT(absl::Now() - start, absl::Milliseconds(300));
+}
+
+TEST(Connect, RefusesAddressesThatCannotWorkAtOnce) {
+  const absl::Time start = absl::Now();
+  for (const auto& [address, why] : std::vector<std::pair<const char*, const char*>>{
+           {"http://127.0.0.1:50551", "must be host:port without http://"},
+           {"127.0.0.1", "must be host:port"},
+           {"", "must be host:port"},
+           {":50551", "must be host:port"},
+           {"a b:50551", "must be host:port"},
+           {"127.0.0.1:", "a port from 1 to 65535"},
+           {"127.0.0.1:99999", "a port from 1 to 65535"},
+           {"127.0.0.1:0", "a port from 1 to 65535"},
+           {"127.0.0.1:-1", "a port from 1 to 65535"},
+           {"::1:50551", "goes in brackets"},
+           {"[::1]", "must be host:port"},
+           // A top-level domain that never resolves and that no name server is asked about.
+           {"nobody.onion:50551", "must name a host that exists"}}) {
+    ConnectOptions options;
+    options.address = address;
+    const absl::Status status = Client::Connect(options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << address;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("address: got \"")) << address;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(why)) << address;
+  }
+  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
+}
+
+TEST(Connect, SaysThatAServerDoesNotSpeakTlsAtOnce) {
+  const ScriptedServer server;
+  ConnectOptions options;
+  options.address = server.address();
+  options.tls = true;
+  options.connect_timeout = absl::Minutes(10);
+  const absl::Status status = Client::Connect(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not speak TLS"));
 }
 
 TEST(Connect, RefusesACertificateWithoutKeyAndFilesItCannotRead) {

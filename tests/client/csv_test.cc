@@ -15,6 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::NanSensitiveDoubleEq;
+using ::testing::Not;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -122,8 +123,55 @@ TEST(ParseCsv, ReadsFilesWithoutHeader) {
   EXPECT_EQ(csv.table.num_rows, 2);
 }
 
-TEST(ParseCsv, RemarksThatAHeaderLooksLikeData) {
-  EXPECT_THAT(Parsed("1,2\n3,4\n").notes, ElementsAre(HasSubstr("--no-header")));
+TEST(ParseCsv, RefusesAFirstLineOfNumbersUnlessToldWhatItIs) {
+  for (const char* text : {"1,2\n3,4\n", "1,1\n3,4\n", "1,NA\n3,4\n"}) {
+    const std::string error = Error(text);
+    EXPECT_THAT(error, HasSubstr("f.csv:1: the first line holds only numbers")) << text;
+    EXPECT_THAT(error, HasSubstr("--no-header")) << text;
+    EXPECT_THAT(error, HasSubstr("--header")) << text;
+  }
+  EXPECT_THAT(Parsed("1,2\n3,4\n", {.header = true}).table.columns, ElementsAre("1", "2"));
+  EXPECT_EQ(Parsed("1,2\n3,4\n", {.header = false}).table.num_rows, 2);
+  // Asked for by these names, they are names.
+  EXPECT_THAT(Parsed("2020,2021\n3,4\n", {.columns = {"2021"}}).table.values, ElementsAre(4));
+  EXPECT_THAT(Error("1,2\n3,4\n", {.columns = {"a"}}), HasSubstr("--no-header"));
+  EXPECT_THAT(Parsed("a,2\n3,4\n").table.columns, ElementsAre("a", "2"));
+}
+
+TEST(ParseCsv, NamesTheLineOfTheFirstCellThatIsNotFinite) {
+  EXPECT_TRUE(Parsed("a,t\n1,red\n2,\n").finite.ok());
+  EXPECT_EQ(Parsed("a,b\n\n1,2\n3,NA\n,5\n").finite.message(),
+            "f.csv:4: column \"b\": is missing; leave the row out");
+  EXPECT_EQ(Parsed("a,b\n1,2\n-inf,\n").finite.message(),
+            "f.csv:3: column \"a\": got -Inf, must be finite");
+  // The table is still read: others can use it.
+  EXPECT_EQ(Parsed("a,b\n1,NA\n").table.num_rows, 1);
+}
+
+TEST(ParseCsv, ReadsOtherSeparators) {
+  EXPECT_THAT(Parsed("a;b\n1;2\n", {.separator = ';'}).table.values, ElementsAre(1, 2));
+  EXPECT_THAT(Parsed("a\tb\n1\t2\n", {.separator = '\t'}).table.columns, ElementsAre("a", "b"));
+}
+
+TEST(ParseCsv, NamesTheSeparatorThatTheFileSeemsToHave) {
+  const auto semicolon = HasSubstr("looks separated by ';': say --separator ';'");
+  EXPECT_THAT(Error("a;b\n1;2\n"), semicolon);
+  EXPECT_THAT(Error("a;b\n1,5;2,5\n"), semicolon);
+  EXPECT_THAT(Error("a;b\n1;2\n", {.columns = {"a"}}), semicolon);
+  EXPECT_THAT(Error("a\tb\n1\t2\n"), HasSubstr("say --separator tab"));
+  EXPECT_THAT(Error("a,b\n1,2\n", {.separator = '\t'}), HasSubstr("say --separator ','"));
+  EXPECT_THAT(Error("a\nred\n"), Not(HasSubstr("--separator")));
+}
+
+TEST(ParseCsv, RefusesHeadersThatAreNotUtf8) {
+  EXPECT_THAT(Error("a,gr\xF6\xDF"
+                    "e\n1,2\n"),
+              HasSubstr("f.csv:1: the header is not UTF-8; convert the file (iconv -f latin1"));
+  EXPECT_THAT(Error(std::string_view("\xFF\xFE"
+                                     "a\0\n\0",
+                                     6)),
+              HasSubstr("iconv -f utf-16"));
+  EXPECT_THAT(Parsed("gr\u00F6\u00DFe\n1\n").table.columns, ElementsAre("gr\u00F6\u00DFe"));
 }
 
 TEST(ParseCsv, NeverCrashesOnRandomBytes) {

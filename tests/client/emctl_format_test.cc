@@ -1,5 +1,6 @@
 // What emctl prints, without a server.
 #include "client/emctl/exit_status.h"
+#include "client/emctl/field_options.h"
 #include "client/emctl/json.h"
 #include "client/emctl/progress.h"
 #include "client/emctl/summary.h"
@@ -95,6 +96,13 @@ TEST(Text, WritesSizes) {
   EXPECT_EQ(FormatBytes(int64_t{5} << 30), "5.0 GiB");
 }
 
+TEST(Text, WritesTimesInUtc) {
+  google::protobuf::Timestamp time;
+  EXPECT_EQ(FormatTime(time), "");
+  time.set_seconds(1'769'864'700);
+  EXPECT_EQ(FormatTime(time), "2026-01-31 13:05:00Z");
+}
+
 TEST(Words, CompleteAndReduceResourceNames) {
   EXPECT_EQ(ResourceName("models", "geyser@prod"), "models/geyser@prod");
   EXPECT_EQ(ResourceName("models", "models/geyser"), "models/geyser");
@@ -131,6 +139,17 @@ TEST(Words, ReadDurations) {
   }
   EXPECT_EQ(ToProto(absl::Milliseconds(1500)).seconds(), 1);
   EXPECT_EQ(ToProto(absl::Milliseconds(1500)).nanos(), 500'000'000);
+}
+
+TEST(Words, ReadSeparators) {
+  EXPECT_EQ(ParseSeparator("tab"), '\t');
+  EXPECT_EQ(ParseSeparator("\\t"), '\t');
+  EXPECT_EQ(ParseSeparator("\t"), '\t');
+  EXPECT_EQ(ParseSeparator(";"), ';');
+  EXPECT_EQ(ParseSeparator(" "), ' ');
+  for (const char* word : {"", ";;", "\"", "a", "1", ".", "-", "\n"}) {
+    EXPECT_EQ(ParseSeparator(word), std::nullopt) << word;
+  }
 }
 
 TEST(FitDocument, HoldsTheFiguresFlatAndParametersNested) {
@@ -210,6 +229,58 @@ TEST(Summary, ShowsFiguresTablesOptimaAndRepairs) {
   EXPECT_THAT(text, HasSubstr("repair: VARIANCE_FLOORED, component 1, amount 0.5"));
 }
 
+TEST(Summary, CountsRepairsForTheSameReason) {
+  v1::ModelVersion version = Version();
+  for (int k = 2; k < 6; ++k) {
+    v1::Repair& repair = *version.mutable_report()->add_repairs();
+    repair.set_reason("VARIANCE_FLOORED");
+    repair.set_component(k);
+    repair.set_amount(k == 3 ? 7.5 : 0.25);
+  }
+  v1::Repair& empty = *version.mutable_report()->add_repairs();
+  empty.set_reason("COMPONENT_EMPTY");
+  empty.set_component(0);
+  EXPECT_THAT(
+      Summary(version, {}),
+      HasSubstr("\nrepair: VARIANCE_FLOORED, 5 times, the largest, component 3, amount 7.5\n"
+                "repair: COMPONENT_EMPTY, component 0, amount 0\n"));
+}
+
+TEST(Summary, MarksOptimaThatLostBecauseTheyAreDegenerate) {
+  v1::ModelVersion version = Version();
+  v1::FitReport& report = *version.mutable_report();
+  EXPECT_THAT(Summary(version, {}), Not(HasSubstr("degenerate")));
+  v1::Optimum& higher = *report.add_optima();
+  higher.set_objective(-900);
+  higher.set_count(3);
+  EXPECT_THAT(Summary(version, {}),
+              HasSubstr("-1130.250000         8\n"
+                        "-1150.000000         2\n"
+                        " -900.000000         3  (degenerate, not chosen)\n"));
+  for (int i = 0; i < 6; ++i) report.add_restarts()->set_restart(i);
+  report.mutable_restarts(5)->set_termination(v1::TERMINATION_DEGENERATE);
+  EXPECT_THAT(Summary(version, {}),
+              HasSubstr("-1150.000000         2  (degenerate, not chosen)\n"));
+  report.set_termination(v1::TERMINATION_DEGENERATE);
+  EXPECT_THAT(Summary(version, {}), HasSubstr("-1130.250000         8  (degenerate)\n"));
+}
+
+TEST(Summary, LeavesOutWhatIsNotKnownOfADeletedVersion) {
+  v1::ModelVersion version = Version();
+  version.clear_parameters();
+  version.clear_columns();
+  version.clear_num_rows();
+  const std::string text = Summary(version, {});
+  EXPECT_THAT(text, HasSubstr("log-likelihood   -1130.250000"));
+  EXPECT_THAT(text, Not(HasSubstr("component  ")));
+  EXPECT_THAT(text, Not(HasSubstr("rows of")));
+  const Json document = FitDocument(version, {});
+  EXPECT_EQ(document["bic"], 2299.75);
+  for (const char* key : {"parameters", "columns", "num_rows"}) {
+    EXPECT_TRUE(document[key].is_null()) << key;
+  }
+}
+
 TEST(Summary, ShowsTheFirstWarningsAndCountsTheOthers) {
   v1::WarningEvent warning;
   warning.set_reason("RESTART_FAILED");
@@ -277,9 +348,15 @@ TEST(ExitStatus, FollowsTheCode) {
   EXPECT_EQ(ExitStatusOf(absl::OkStatus()), 0);
   EXPECT_EQ(ExitStatusOf(absl::FailedPreconditionError("x")), 1);
   EXPECT_EQ(ExitStatusOf(absl::ResourceExhaustedError("x")), 1);
+  EXPECT_EQ(ExitStatusOf(absl::DataLossError("x")), 1);
+  EXPECT_EQ(ExitStatusOf(absl::CancelledError("x")), 1);
   EXPECT_EQ(ExitStatusOf(absl::InvalidArgumentError("x")), 2);
   EXPECT_EQ(ExitStatusOf(absl::NotFoundError("x")), 2);
+  EXPECT_EQ(ExitStatusOf(absl::AlreadyExistsError("x")), 2);
+  EXPECT_EQ(ExitStatusOf(absl::OutOfRangeError("x")), 2);
   EXPECT_EQ(ExitStatusOf(DataRefused(absl::FailedPreconditionError("x"))), 2);
+  EXPECT_EQ(ExitStatusOf(DataRefused(absl::DataLossError("x"))), 2);
+  EXPECT_EQ(ExitStatusOf(DataRefused(absl::ResourceExhaustedError("x"))), 1);
   EXPECT_EQ(ExitStatusOf(absl::UnavailableError("x")), 3);
   v1::Job job;
   job.set_name("jobs/a");
@@ -295,10 +372,51 @@ TEST(ExitStatus, FollowsTheCode) {
 TEST(ErrorLine, IsOneLineWithTheField) {
   absl::Status status = absl::InvalidArgumentError("must be\npositive");
   status.SetPayload(kFieldPayload, absl::Cord("job.fit.restarts"));
-  EXPECT_EQ(ErrorLine(status), "job.fit.restarts: must be positive");
+  EXPECT_EQ(ErrorLine(status), "--restarts: must be positive");
   status = absl::InvalidArgumentError("job.fit.restarts: got 0, must be 1 or more");
   status.SetPayload(kFieldPayload, absl::Cord("job.fit.restarts"));
-  EXPECT_EQ(ErrorLine(status), "job.fit.restarts: got 0, must be 1 or more");
+  EXPECT_EQ(ErrorLine(status), "--restarts: got 0, must be 1 or more");
+}
+
+TEST(InOptions, NamesTheOptionInThePlaceOfTheField) {
+  const auto options = [](const char* message) { return InOptions(message); };
+  EXPECT_EQ(options("job.fit.model.mixture.num_components: got 0, must be at least 1"),
+            "-k/--components: got 0, must be at least 1");
+  EXPECT_EQ(options("job.fit.model.mixture.emission.gaussian.ridge: got 3"), "--ridge: got 3");
+  EXPECT_EQ(options("job.fit.model_id: got x"), "--model: got x");
+  EXPECT_EQ(options("job.fit.columns[2]: got \"z\""), "--columns: got \"z\"");
+  EXPECT_EQ(options("job.fit.columns[a b]: got inf in row 1, must be finite"),
+            "column \"a b\": got inf in row 1, must be finite; rows count from 0");
+  EXPECT_EQ(options("job.predict.outputs[0]: got 9"), "--outputs: got 9");
+  EXPECT_EQ(options("num_rows: got 0"), "-n/--rows: got 0");
+  EXPECT_EQ(options("models/m: got 2 aliases; delete the aliases or use force"),
+            "models/m: got 2 aliases; delete the aliases or use --force");
+  EXPECT_EQ(options("h:1: the server there does not speak TLS; connect without TLS"),
+            "h:1: the server there does not speak TLS; leave out --tls");
+}
+
+TEST(InOptions, LeavesEverythingElseAsItIs) {
+  for (const char* message :
+       {"", "job.fit.something_new: got 0", "job.fit.restarts", "job.fit.columns[a",
+        "models/m: not found", "job.fit.restarts_more: got 1",
+        "f.csv:3: column \"b\": is missing"}) {
+    EXPECT_EQ(InOptions(message), message);
+    EXPECT_EQ(FieldOf(message), "") << message;
+  }
+}
+
+TEST(ErrorDocument, HoldsCodeMessageAndField) {
+  absl::Status status = absl::InvalidArgumentError("job.fit.restarts: got 0, must be 1 or more");
+  status.SetPayload(kFieldPayload, absl::Cord("job.fit.restarts"));
+  EXPECT_EQ(ErrorDocument(status).dump(),
+            R"({"error":{"code":"INVALID_ARGUMENT",)"
+            R"("message":"--restarts: got 0, must be 1 or more","field":"job.fit.restarts"}})");
+  // Only some details carry the field; the message always does.
+  EXPECT_EQ(
+      ErrorDocument(absl::FailedPreconditionError("job.fit.columns[b]: got 1"))["error"]["field"],
+      "job.fit.columns[b]");
+  EXPECT_EQ(ErrorDocument(absl::NotFoundError("models/m: not found")).dump(),
+            R"({"error":{"code":"NOT_FOUND","message":"models/m: not found"}})");
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // emctl against the real server over a real socket.
 #include <signal.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "client/csv.h"
 #include "gmock/gmock.h"
@@ -46,6 +48,16 @@ class EmctlTest : public testing::Test {
     const Json document = Json::parse(outcome.output, nullptr, false);
     EXPECT_FALSE(document.is_discarded()) << outcome.output;
     return document;
+  }
+
+  // Must fail with this status; the error in its one JSON document.
+  Json FailedJson(std::vector<std::string> arguments, int exit_status) const {
+    arguments.push_back("--json");
+    const Outcome outcome = Run(std::move(arguments));
+    EXPECT_EQ(outcome.exit_status, exit_status) << outcome.error;
+    const Json document = Json::parse(outcome.output, nullptr, false);
+    EXPECT_TRUE(document.is_object() && document.contains("error")) << outcome.output;
+    return document.is_object() ? document.value("error", Json::object()) : Json::object();
   }
 
   static std::vector<std::string> Fit(std::vector<std::string> more = {}) {
@@ -172,15 +184,21 @@ TEST_F(EmctlTest, StartsAtAStoredModel) {
 }
 
 TEST_F(EmctlTest, ReportsBadSpecificationsWithTheFieldAndStatusTwo) {
-  const Outcome zero = Run(Fit({"--restarts", "0"}));
+  const Outcome zero = Run(Fit({"--restarts", "0", "-q"}));
   EXPECT_EQ(zero.exit_status, 2);
   EXPECT_THAT(zero.output, IsEmpty());
-  EXPECT_THAT(zero.error, HasSubstr("restarts"));
-  EXPECT_THAT(zero.error, HasSubstr("got 0, must be"));
+  EXPECT_THAT(zero.error, StartsWith("emctl: --restarts: got 0, must be"));
+  EXPECT_THAT(Run(Fit({"-q", "--ridge", "2"})).error, StartsWith("emctl: --ridge: got 2"));
+  EXPECT_THAT(Run(Fit({"-q", "--model", "A B"})).error, StartsWith("emctl: --model: got \"A B\""));
+  EXPECT_THAT(Run(Fit({"-q", "--keep", "A B"})).error, StartsWith("emctl: --id/--keep: got"));
   const Outcome many =
       Run({"fit", "gaussian-mixture", "--data", dir_.Write("few.csv", "a\n1\n2\n"), "-k", "5"});
   EXPECT_EQ(many.exit_status, 2) << many.error;
-  EXPECT_THAT(many.error, HasSubstr("num_components"));
+  EXPECT_THAT(many.error, HasSubstr("emctl: -k/--components: got 5"));
+  const Json refused = FailedJson(Fit({"--restarts", "0"}), 2);
+  EXPECT_EQ(refused["code"], "INVALID_ARGUMENT");
+  EXPECT_EQ(refused["field"], "job.fit.restarts");
+  EXPECT_EQ(FailedJson({"models", "get", "nothing"}, 2)["code"], "NOT_FOUND");
   const Outcome missing = Run({"fit", "gaussian-mixture", "--dataset", "nothing", "-k", "2"});
   EXPECT_EQ(missing.exit_status, 2);
   EXPECT_THAT(missing.error, HasSubstr("datasets/nothing"));
@@ -189,11 +207,14 @@ TEST_F(EmctlTest, ReportsBadSpecificationsWithTheFieldAndStatusTwo) {
 }
 
 TEST_F(EmctlTest, ReportsAFailedJobWithStatusOne) {
-  const Outcome slow = Run(Endless({"--timeout", "0.3", "--json"}));
+  const Outcome slow = Run(Endless({"--timeout", "0.3"}));
   EXPECT_EQ(slow.exit_status, 1);
   EXPECT_THAT(slow.output, IsEmpty());
   EXPECT_THAT(slow.error, HasSubstr("emctl: jobs/"));
   EXPECT_THAT(slow.error, HasSubstr("failed: "));
+  const Json error = FailedJson(Endless({"--timeout", "0.3"}), 1);
+  EXPECT_EQ(error["code"], "DEADLINE_EXCEEDED");
+  EXPECT_THAT(error.value("message", ""), HasSubstr("failed: "));
 }
 
 TEST_F(EmctlTest, TakesTheBestWithinATimeBudget) {
@@ -206,10 +227,13 @@ TEST_F(EmctlTest, CancelsTheFitOnInterrupt) {
   ASSERT_TRUE(fit->AwaitError("objective")) << fit->error();
   fit->Signal(SIGINT);
   EXPECT_EQ(fit->Wait(), 1);
-  EXPECT_THAT(fit->output(), IsEmpty());
+  EXPECT_EQ(Json::parse(fit->output(), nullptr, false)["error"]["code"], "CANCELLED");
   EXPECT_THAT(fit->error(), HasSubstr("was cancelled"));
   const Json jobs = RunJson({"jobs", "list", "--state", "cancelled"})["jobs"];
-  EXPECT_EQ(jobs.size(), 1u);
+  ASSERT_EQ(jobs.size(), 1u);
+  const Outcome get = Run({"jobs", "get", jobs[0].value("name", "")});
+  EXPECT_THAT(get.output, HasSubstr("cancelled"));
+  EXPECT_THAT(get.output, Not(HasSubstr("result")));
 }
 
 TEST_F(EmctlTest, DetachesWatchesAndCancels) {
@@ -233,6 +257,39 @@ TEST_F(EmctlTest, DetachesWatchesAndCancels) {
 TEST_F(EmctlTest, WatchOfAnEndedJobPrintsWhatTheFitPrinted) {
   const Json fit = RunJson(Fit());
   EXPECT_EQ(RunJson({"jobs", "watch", fit["job"]}), fit);
+}
+
+TEST_F(EmctlTest, WatchOfAJobWhoseModelIsGonePrintsItsReport) {
+  const Json fit = RunJson(Fit({"--model", "geyser"}));
+  EXPECT_EQ(Run({"models", "delete", "geyser"}).exit_status, 0);
+  const Outcome watch = Run({"jobs", "watch", fit["job"]});
+  EXPECT_EQ(watch.exit_status, 0);
+  EXPECT_THAT(watch.output, HasSubstr("log-likelihood   -1130.26"));
+  EXPECT_THAT(watch.output, HasSubstr("full covariance"));
+  EXPECT_THAT(watch.output, Not(HasSubstr("means")));
+  EXPECT_THAT(watch.error, HasSubstr("models/geyser/versions/1 was deleted"));
+  Json kept = fit;
+  for (const char* key : {"family", "num_rows", "columns", "parameters"}) kept[key] = nullptr;
+  EXPECT_EQ(RunJson({"jobs", "watch", fit["job"]}), kept);
+}
+
+TEST_F(EmctlTest, RefusesMissingCellsBeforeTheUpload) {
+  const std::string csv = ReadAll(kFaithful) + "2,NA\n";
+  const std::string path = dir_.Write("missing.csv", csv);
+  const std::string why = "missing.csv:274: column \"waiting\": is missing; leave the row out\n";
+  const Outcome fit = Run({"fit", "gaussian-mixture", "--data", path});
+  EXPECT_EQ(fit.exit_status, 2);
+  EXPECT_THAT(fit.error, HasSubstr(why));
+  // Only what is modelled must be there.
+  EXPECT_EQ(Run({"fit", "gaussian-mixture", "--data", path, "--columns", "eruptions"}).exit_status,
+            0);
+  RunJson(Fit({"--model", "geyser"}));
+  const Outcome predict = Run({"predict", "geyser", "--data", path});
+  EXPECT_EQ(predict.exit_status, 2);
+  EXPECT_THAT(predict.output, IsEmpty());
+  EXPECT_THAT(predict.error, HasSubstr(why));
+  // A dataset may have holes.
+  EXPECT_EQ(RunJson({"datasets", "upload", path})["columns"][1]["summary"]["num_missing"], 1);
 }
 
 TEST_F(EmctlTest, PredictsAFile) {
@@ -283,6 +340,22 @@ TEST_F(EmctlTest, MatchesTheColumnsOfAFileByName) {
   EXPECT_THAT(missing.error, HasSubstr("has no column \"waiting\"; it has eruptions"));
 }
 
+TEST_F(EmctlTest, MatchesTheColumnsOfAFileByPositionOnRequest) {
+  RunJson(Fit({"--model", "geyser"}));
+  std::string renamed = ReadAll(kFaithful);
+  renamed = "x;y" + renamed.substr(renamed.find('\n'));
+  std::replace(renamed.begin(), renamed.end(), ',', ';');
+  std::vector<std::string> predict = {
+      "predict", "geyser", "--data", dir_.Write("x.csv", renamed), "--separator", ";"};
+  const Outcome by_name = Run(predict);
+  EXPECT_EQ(by_name.exit_status, 2);
+  EXPECT_THAT(by_name.error, HasSubstr("it has x, y; --by-position takes them"));
+  predict.push_back("--by-position");
+  const Outcome by_position = Run(predict);
+  EXPECT_EQ(by_position.exit_status, 0) << by_position.error;
+  EXPECT_EQ(by_position.output, Run({"predict", "geyser", "--data", kFaithful}).output);
+}
+
 TEST_F(EmctlTest, PredictsNumpyFilesByPosition) {
   RunJson(Fit({"--model", "geyser"}));
   const client::Table faithful = ParseTable(ReadAll(kFaithful));
@@ -323,6 +396,39 @@ TEST_F(EmctlTest, DrawsSamplesThatTheSeedDecides) {
   EXPECT_EQ(RunJson({"sample", "geyser", "-n", "5"})["rows"].size(), 5u);
 }
 
+TEST_F(EmctlTest, DrawsMoreRowsThanFitOneMessage) {
+  // 24 bytes a row, so that the server's message of 1 MiB holds some 40,000.
+  const ServerProcess small({"--max_message_bytes", "1MiB", "--max_inline_bytes", "512KiB"});
+  ASSERT_NE(small.port(), 0);
+  const std::string model = dir_.path("geyser.emserve");
+  RunJson(Fit({"--model", "geyser"}));
+  EXPECT_EQ(Run({"model", "export", "geyser", model}).exit_status, 0);
+  EXPECT_EQ(RunEmctl(small.port(), {"model", "import", model, "--model", "geyser"}).exit_status, 0);
+  const std::string path = dir_.path("many.csv");
+  const std::vector<std::string> sample = {"sample", "geyser",   "-n",       "100000", "--seed",
+                                           "1",      "--labels", "--output", path};
+  const Outcome drawn = RunEmctl(small.port(), sample);
+  EXPECT_EQ(drawn.exit_status, 0) << drawn.error;
+  const std::string many = ReadAll(path);
+  const client::Table table = ParseTable(many);
+  ASSERT_EQ(table.num_rows, 100'000);
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"eruptions", "waiting", "label"}));
+  // The same rows from a server with other limits.
+  EXPECT_EQ(Run(sample).exit_status, 0);
+  EXPECT_EQ(ReadAll(path), many);
+  // The first ones are those of a single answer, and no part is drawn twice, under no seed near by.
+  const std::string few = Run({"sample", "geyser", "-n", "10", "--seed", "1", "--labels"}).output;
+  EXPECT_THAT(many, StartsWith(few));
+  std::set<double> eruptions;
+  for (size_t i = 0; i < 100'000; ++i) eruptions.insert(table.values[3 * i]);
+  EXPECT_EQ(eruptions.size(), 100'000u);
+  const client::Table next =
+      ParseTable(Run({"sample", "geyser", "-n", "100000", "--seed", "2"}).output);
+  for (size_t i = 0; i < 100'000; ++i) EXPECT_EQ(eruptions.count(next.values[2 * i]), 0u);
+  EXPECT_THAT(Run({"sample", "geyser", "-n", "0"}).error,
+              HasSubstr("-n/--rows: got 0, must be at least 1"));
+}
+
 TEST_F(EmctlTest, ExportsAndImportsModels) {
   const Json fit = RunJson(Fit({"--model", "geyser"}));
   const std::string path = dir_.path("geyser.emserve");
@@ -353,7 +459,9 @@ TEST_F(EmctlTest, ManagesModelsAndTheirNames) {
   EXPECT_THAT(Run({"models", "get", "geyser"}).output, HasSubstr("tied covariance"));
   EXPECT_THAT(Run({"models", "history", "geyser"}).output, HasSubstr("ALIAS_SET"));
   EXPECT_EQ(Run({"models", "delete", "geyser/versions/1"}).exit_status, 1);  // prod points there
-  EXPECT_EQ(Run({"models", "delete", "geyser"}).exit_status, 1);
+  const Outcome aliased = Run({"models", "delete", "geyser"});
+  EXPECT_EQ(aliased.exit_status, 1);
+  EXPECT_THAT(aliased.error, HasSubstr("use --force"));
   EXPECT_EQ(Run({"models", "alias", "geyser", "prod", "--delete"}).exit_status, 0);
   EXPECT_EQ(Run({"models", "delete", "geyser/versions/1"}).exit_status, 0);
   EXPECT_EQ(Run({"models", "delete", "geyser"}).exit_status, 0);
@@ -366,8 +474,9 @@ TEST_F(EmctlTest, ManagesDatasets) {
   EXPECT_EQ(uploaded["name"], "datasets/old");
   EXPECT_EQ(uploaded["state"], "active");
   EXPECT_EQ(uploaded["num_rows"], 272);
-  EXPECT_EQ(Run({"datasets", "upload", kFaithful, "--id", "old"}).exit_status, 1);  // taken
+  EXPECT_EQ(Run({"datasets", "upload", kFaithful, "--id", "old"}).exit_status, 2);  // taken
   EXPECT_THAT(Run({"datasets", "get", "old"}).output, HasSubstr("waiting"));
+  EXPECT_THAT(Run({"datasets", "get", "old"}).output, Not(HasSubstr(" there")));
   EXPECT_THAT(Run({"datasets", "list"}).output, HasSubstr("Old Faithful"));
   const client::Table back = ParseTable(Run({"datasets", "download", "old"}).output);
   const client::Table faithful = ParseTable(ReadAll(kFaithful));

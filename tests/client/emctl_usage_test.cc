@@ -1,6 +1,9 @@
 // emctl without a server: usage, bad data, nobody there.
+#include <algorithm>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/client/process.h"
 
 namespace emserve {
@@ -9,11 +12,13 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
+using Json = nlohmann::json;
 
 constexpr char kFaithful[] = EMSERVE_TEST_DATA "/faithful.csv";
 
-// Wrong usage or data: status 2, one line of error, nothing on the standard output.
-void ExpectRefused(const std::vector<std::string>& arguments, const std::string& why) {
+// Wrong usage or data: status 2, one line of error, nothing on the standard output; with --json the
+// same as a document there.
+void ExpectRefused(std::vector<std::string> arguments, const std::string& why) {
   SCOPED_TRACE(testing::PrintToString(arguments));
   const Outcome outcome = RunEmctl(0, arguments);
   EXPECT_EQ(outcome.exit_status, 2);
@@ -21,6 +26,12 @@ void ExpectRefused(const std::vector<std::string>& arguments, const std::string&
   EXPECT_THAT(outcome.error, StartsWith("emctl: "));
   EXPECT_THAT(outcome.error, HasSubstr(why));
   EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
+  arguments.push_back("--json");
+  const Outcome as_json = RunEmctl(0, arguments);
+  EXPECT_EQ(as_json.exit_status, 2);
+  const Json error = Json::parse(as_json.output, nullptr, false)["error"];
+  EXPECT_EQ(error["code"], "INVALID_ARGUMENT");
+  EXPECT_EQ("emctl: " + error.value("message", "") + "\n", as_json.error);
 }
 
 TEST(EmctlUsage, RefusesWhatItDoesNotUnderstandWithStatusTwo) {
@@ -41,6 +52,40 @@ TEST(EmctlUsage, RefusesWhatItDoesNotUnderstandWithStatusTwo) {
   ExpectRefused({"jobs", "list", "--state", "tired"}, "got tired");
   ExpectRefused({"models", "tag", "m", "novalue"}, "must be key=value");
   ExpectRefused({"models", "list", "-n", "0"}, "--limit");
+  ExpectRefused({"predict", "m", "--dataset", "d", "--by-position"}, "must go with --data");
+}
+
+TEST(EmctlUsage, RefusesNumbersThatAreNotWhatTheySay) {
+  const auto fit = [](const char* option, const char* value) {
+    return std::vector<std::string>{"fit", "gaussian-mixture", "--data", kFaithful, option, value};
+  };
+  constexpr char kHuge[] = "99999999999999999999999";
+  const std::string seed = "must be an integer from 0 to 18446744073709551615";
+  for (const char* value : {"-1", kHuge, "0x", "1.5", "one", ""}) {
+    ExpectRefused(fit("--seed", value), seed);
+    ExpectRefused({"sample", "m", "--seed", value}, seed);
+  }
+  for (const char* value : {kHuge, "-99999999999999999999999", "1e3", "2147483648"}) {
+    ExpectRefused(fit("-k", value), "-k/--components: got ");
+    ExpectRefused(fit("--restarts", value), "--restarts: got ");
+  }
+  for (const char* value : {kHuge, "9223372036854775808", "1e3"}) {
+    ExpectRefused(fit("--max-iterations", value), "--max-iterations: got ");
+    ExpectRefused({"sample", "m", "-n", value}, "-n/--rows: got ");
+    ExpectRefused({"jobs", "list", "-n", value}, "-n/--limit: got ");
+  }
+  for (const char* option : {"--ridge", "--tolerance", "--absolute-tolerance"}) {
+    for (const char* value : {"nan", "inf", "1e999", "1,5", "x"}) {
+      ExpectRefused(fit(option, value), "must be a finite number");
+    }
+  }
+}
+
+TEST(EmctlUsage, RefusesAddressesThatCannotWorkWithStatusTwo) {
+  ExpectRefused({"info", "--server", "http://127.0.0.1:50551"},
+                "--server (or EMSERVE_SERVER): got \"http://127.0.0.1:50551\", must be host:port");
+  ExpectRefused({"info", "--server", "127.0.0.1"}, "must be host:port, such as 127.0.0.1:50551");
+  ExpectRefused({"info", "--server", "nobody.onion:50551"}, "must name a host that exists");
 }
 
 TEST(EmctlUsage, RefusesDataThatCannotBeReadWithStatusTwo) {
@@ -56,18 +101,60 @@ TEST(EmctlUsage, RefusesDataThatCannotBeReadWithStatusTwo) {
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--columns", "eruptions,height"},
                 "has no column \"height\"; it has eruptions, waiting");
   ExpectRefused({"models", "import", dir.path("none.bin"), "--model", "m"}, "cannot be read");
+  ExpectRefused(fit(dir.Write("miss.csv", "a,b\n1,2\n3,NA\n")),
+                "miss.csv:3: column \"b\": is missing; leave the row out");
+  ExpectRefused(fit(dir.Write("latin.csv", "gr\xF6sse\n1\n")),
+                "latin.csv:1: the header is not UTF-8");
+}
+
+TEST(EmctlUsage, RefusesAFirstLineOfNumbersEvenQuietly) {
+  const TempDir dir;
+  const std::string path = dir.Write("numbers.csv", "1,2\n3,4\n");
+  for (std::vector<std::string> arguments :
+       {std::vector<std::string>{"fit", "gaussian-mixture", "--data"}, {"datasets", "upload"}}) {
+    arguments.insert(arguments.end(), {path, "-q"});
+    ExpectRefused(arguments, "numbers.csv:1: the first line holds only numbers; say --no-header");
+    // Past that, and to the server that is not there.
+    for (const char* option : {"--header", "--no-header"}) {
+      std::vector<std::string> told = arguments;
+      told.insert(told.end(), {option, "--connect-timeout", "0.1"});
+      EXPECT_EQ(RunEmctl(0, told).exit_status, 3) << option;
+    }
+    arguments.insert(arguments.end(), {"--header", "--no-header"});
+    ExpectRefused(arguments, "--header");
+  }
+}
+
+TEST(EmctlUsage, NamesTheSeparatorThatAFileSeemsToHave) {
+  const TempDir dir;
+  std::vector<std::string> fit = {"fit", "gaussian-mixture", "--data",
+                                  dir.Write("s.csv", "a;b\n1;2\n")};
+  ExpectRefused(fit, "say --separator ';'");
+  fit.insert(fit.end(), {"--separator", ";", "--connect-timeout", "0.1"});
+  EXPECT_EQ(RunEmctl(0, fit).exit_status, 3);
+  fit.insert(fit.end(), {"--separator", "ab"});
+  ExpectRefused(fit, "--separator");
 }
 
 TEST(EmctlUsage, SaysThatTheServerCannotBeReachedWithStatusThree) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"info"},
-        {"jobs", "list", "--json"},
-        {"fit", "gaussian-mixture", "--data", kFaithful, "-k", "2", "--json"}}) {
-    const Outcome outcome = RunEmctl(0, arguments);
-    EXPECT_EQ(outcome.exit_status, 3);
-    EXPECT_THAT(outcome.output, IsEmpty());
-    EXPECT_THAT(outcome.error, StartsWith("emctl: 127.0.0.1:1: cannot be reached"));
-    EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
+        {"jobs", "list"},
+        {"fit", "gaussian-mixture", "--data", kFaithful, "-k", "2"}}) {
+    for (const bool json : {false, true}) {
+      std::vector<std::string> all = arguments;
+      all.insert(all.end(), {"--connect-timeout", "0.1"});
+      if (json) all.push_back("--json");
+      const Outcome outcome = RunEmctl(0, all);
+      EXPECT_EQ(outcome.exit_status, 3);
+      if (json) {
+        EXPECT_EQ(Json::parse(outcome.output, nullptr, false)["error"]["code"], "UNAVAILABLE");
+      } else {
+        EXPECT_THAT(outcome.output, IsEmpty());
+      }
+      EXPECT_THAT(outcome.error, StartsWith("emctl: 127.0.0.1:1: cannot be reached within 100ms"));
+      EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
+    }
   }
 }
 
@@ -87,6 +174,7 @@ TEST(EmctlUsage, HelpsOnTheStandardOutput) {
     EXPECT_THAT(outcome.output, HasSubstr("Usage: "));
     EXPECT_THAT(outcome.error, IsEmpty());
   }
+  EXPECT_THAT(RunEmctl(0, {"--help"}).output, HasSubstr("Exit status: 0 done; 1 the job failed"));
   EXPECT_THAT(RunEmctl(0, {"--version"}).output, StartsWith("emctl "));
 }
 

@@ -259,11 +259,13 @@ class ScriptedServer {
   }
   ~ScriptedServer() { Stop(); }
 
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
   void Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   std::unique_ptr<client::Client> Connect() const {
     client::ConnectOptions options;
-    options.address = "127.0.0.1:" + std::to_string(port_);
+    options.address = address();
     options.retry = {.max_failures = 5,
                      .initial_delay = absl::Milliseconds(1),
                      .max_delay = absl::Milliseconds(2)};
