@@ -1,6 +1,5 @@
 // emserved: flags, wiring, signals.
 #include <csignal>
-
 #include <cstdlib>
 #include <iostream>
 #include <thread>

@@ -20,6 +20,10 @@ struct Summary {
   std::vector<double> variance;   // [columns], divided by total_weight
   std::vector<double> minimum;    // [columns], over rows with weight > 0
   std::vector<double> maximum;    // [columns]
+
+  // Of the rows with weight > 0, so that what is measured by it does not depend on the unit of
+  // weights; exactly 1 without weights.
+  double mean_weight() const { return total_weight / static_cast<double>(num_weighted_rows); }
 };
 
 // One pass over `table`, lanes merged in order (Chan, Golub & LeVeque 1979), so bits do not depend

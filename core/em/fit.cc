@@ -78,7 +78,7 @@ absl::StatusOr<FitResult> Fit(const Model& model, const Table& table, const Summ
   }
   const Problem problem{model, table, summary, options, run, starts ? &*starts : nullptr, began};
 
-  Outcomes outcomes(options.restarts);
+  Outcomes outcomes(options.restarts, summary.mean_weight());
   std::vector<std::unique_ptr<Restart::Buffers>> buffers(run.share->num_slots());
   const auto run_restart = [&](int64_t number, int slot) {
     if (run.stop.stop_requested()) return;

@@ -38,11 +38,16 @@ struct FitOptions {
   std::vector<double> given;
   // Iteration limit per restart, >= 0; 0 evaluates the start.
   int64_t max_iterations = 1000;
-  // Converged when the objective changes by at most relative_tolerance x (1 + |objective|) or
-  // absolute_tolerance nats in an iteration. 0 switches a test off.
+  // Converged when the objective changes by at most relative_tolerance x (w + |objective|) or
+  // absolute_tolerance nats in an iteration. 0 switches a test off. Here w is the mean weight of
+  // the rows with positive weight, 1 for data without weights: so the relative test, like the
+  // objective, does not depend on the unit of the weights. With a variance at its floor a change
+  // down that rounding explains ends a restart too: nothing is left to gain.
   double relative_tolerance = 1e-9;
   double absolute_tolerance = 0;
-  // Limit on a whole fit, all restarts; the parameters reached are the result. Infinite: none.
+  // Limit on a whole fit, all restarts; the parameters reached are the result. Seeds that are still
+  // missing when it is spent are random rows. The least that is done is one start and its
+  // evaluation, two passes over the table. Infinite: none.
   absl::Duration time_budget = absl::InfiniteDuration();
 };
 
@@ -77,7 +82,7 @@ class Observer {
 
 struct RunOptions {
   Pool::Share* share = nullptr;       // required
-  std::stop_token stop;               // checked once per block
+  std::stop_token stop;               // checked once per block, seed and covariance matrix
   Observer* observer = nullptr;       // may be null
   std::function<absl::Time()> clock;  // for the time budget; required when it is finite
 };
@@ -92,8 +97,9 @@ struct RestartOutcome {
   int64_t iterations = 0;  // maximisations made
 };
 
-// A distinct optimum: restarts whose objectives agree within 1e-5 x (1 + |objective|). Those that
-// ended with a variance at its floor are apart from those that did not, and come after them.
+// A distinct optimum: restarts whose objectives agree within 1e-5 x (w + |objective|), w as in
+// FitOptions. Those that ended with a variance at its floor are apart from those that did not, and
+// come after them.
 struct Optimum {
   double objective = 0;  // the best in the group, nats
   int count = 0;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,17 @@ struct Repair {
   int component = -1;  // -1: shared by all components
   double amount = 0;   // what the reason says, e.g. the largest amount added to a variance, in
                        // squared data units
+  // How far rounding may have moved the objective because of the repair, nats. Rounding moves a
+  // free maximum by its square only, but one that a constraint holds in proportion.
+  double rounding = 0;
+};
+
+// What a maximisation has besides its numbers.
+struct MaximizeContext {
+  std::vector<Repair>& repairs;  // what it repaired is appended
+  // A maximisation that takes long returns Cancelled soon after this asks for it; what it has
+  // written by then means nothing.
+  std::stop_token stop;
 };
 
 // What Infer fills, per row of a block; null pointers are skipped.
@@ -91,10 +103,10 @@ class Model {
                          std::span<const double> posterior, Workspace& workspace,
                          std::span<double> stats) const = 0;
 
-  // Writes the maximiser of Q(. | theta) to `next` and appends what it repaired. Statistics are
-  // centred on theta's own means, hence `theta`.
+  // Writes the maximiser of Q(. | theta) to `next`. Statistics are centred on theta's own means,
+  // hence `theta`.
   virtual absl::Status MStep(std::span<const double> theta, std::span<const double> stats,
-                             std::span<double> next, std::vector<Repair>& repairs) const = 0;
+                             std::span<double> next, const MaximizeContext& context) const = 0;
 
   // log p(theta) of the prior, nats; 0 without priors.
   virtual double LogPrior(std::span<const double> theta) const = 0;

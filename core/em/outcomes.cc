@@ -75,7 +75,7 @@ std::vector<Optimum> Outcomes::GroupOptima() const {
     const double objective = outcomes_[r].objective;
     if (optima.empty() || of_degenerate != floored_[r] ||
         !(std::abs(optima.back().objective - objective) <=
-          kSameOptimum * (1 + std::abs(optima.back().objective)))) {
+          kSameOptimum * (mean_weight_ + std::abs(optima.back().objective)))) {
       optima.push_back({.objective = objective, .count = 0, .first_restart = r});
       of_degenerate = floored_[r];
     }

@@ -14,7 +14,9 @@ namespace emserve {
 // Restarts may end in any order and on any thread; the result does not depend on it. Thread-safe.
 class Outcomes {
  public:
-  explicit Outcomes(int restarts) : outcomes_(restarts), floored_(restarts) {}
+  // `mean_weight` as in Summary.
+  Outcomes(int restarts, double mean_weight)
+      : mean_weight_(mean_weight), outcomes_(restarts), floored_(restarts) {}
 
   // Notes how `restart` ended and keeps its parameters if it leads.
   void Add(const Restart& restart);
@@ -30,6 +32,7 @@ class Outcomes {
   bool Better(int a, int b) const;
   std::vector<Optimum> GroupOptima() const;
 
+  const double mean_weight_;
   std::mutex mutex_;
   std::vector<RestartOutcome> outcomes_;
   std::vector<char> floored_;  // per restart: it ended with a variance at its floor

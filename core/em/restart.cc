@@ -9,8 +9,9 @@
 namespace emserve {
 namespace {
 
-// The objective of EM never decreases, up to rounding: of the parameters (relative) and of the sum
-// over the observations (per unit of weight, in nats).
+// The objective of EM never decreases, up to rounding: of the parameters (relative), of the sum
+// over the observations (per unit of weight, in nats), and of what repairs hold away from its
+// maximum.
 constexpr double kDecreaseRelative = 1e-9;
 constexpr double kDecreasePerObservation = 1e-12;
 
@@ -56,7 +57,9 @@ absl::Status Restart::Initialise() {
     std::copy(options_.given.begin(), options_.given.end(), buffers_.theta.begin());
     return absl::OkStatus();
   }
-  return problem_.starts->Draw(outcome_.restart, buffers_.expectation, buffers_.theta, repairs_);
+  return problem_.starts->Draw(
+      outcome_.restart, [this] { return problem_.TimeBudgetSpent(); }, buffers_.expectation,
+      buffers_.theta, repairs_);
 }
 
 absl::Status Restart::Expect() {
@@ -76,7 +79,7 @@ absl::Status Restart::Maximise() {
   repairs_before_.swap(repairs_);
   repairs_.clear();
   absl::Status status = problem_.model.MStep(buffers_.theta, buffers_.expectation.statistics(),
-                                             buffers_.spare, repairs_);
+                                             buffers_.spare, {repairs_, problem_.run.stop});
   if (!status.ok()) return status;
   buffers_.theta.swap(buffers_.spare);
   ++outcome_.iterations;
@@ -89,8 +92,9 @@ absl::Status Restart::Maximise() {
 bool Restart::Decreased() {
   const bool from_outside = problem_.starts == nullptr && outcome_.iterations == 1;
   if (!change_ || (from_outside && HasFlooredVariance())) return false;
-  const double allowance = kDecreaseRelative * (1 + std::abs(outcome_.objective)) +
-                           kDecreasePerObservation * problem_.summary.total_weight;
+  const double allowance =
+      kDecreaseRelative * (problem_.summary.mean_weight() + std::abs(outcome_.objective)) +
+      kDecreasePerObservation * problem_.summary.total_weight + RoundingOfRepairs();
   if (!(*change_ < -allowance)) return false;
   outcome_.termination = Termination::kObjectiveDecreased;
   outcome_.message = absl::StrCat("iteration ", outcome_.iterations, " lowered the objective by ",
@@ -107,15 +111,23 @@ bool Restart::Decreased() {
 bool Restart::Converged() {
   if (!change_) return false;
   const double change = std::abs(*change_);
-  const double relative = options_.relative_tolerance * (1 + std::abs(outcome_.objective));
+  const double mean_weight = problem_.summary.mean_weight();
+  const double relative =
+      options_.relative_tolerance * (mean_weight + std::abs(outcome_.objective));
   if (options_.relative_tolerance > 0 && change <= relative) {
-    outcome_.message =
-        absl::StrCat("the objective changed by ", Number(change),
-                     " nats, at most relative_tolerance x (1 + |objective|) = ", Number(relative));
+    outcome_.message = absl::StrCat("the objective changed by ", Number(change),
+                                    " nats, at most relative_tolerance x (", Number(mean_weight),
+                                    " + |objective|) = ", Number(relative));
   } else if (options_.absolute_tolerance > 0 && change <= options_.absolute_tolerance) {
     outcome_.message =
         absl::StrCat("the objective changed by ", Number(change),
                      " nats, at most absolute_tolerance = ", Number(options_.absolute_tolerance));
+  } else if (const double rounding = RoundingOfRepairs(); *change_ < 0 && change <= rounding) {
+    // What is left to gain is less than what rounding takes away.
+    outcome_.message = absl::StrCat("the objective fell by ", Number(change),
+                                    " nats, no more than the rounding of variances at their floor "
+                                    "explains (",
+                                    Number(rounding), ")");
   } else {
     return false;
   }
@@ -144,6 +156,13 @@ bool Restart::TimeIsUp() {
       absl::StrCat("ran for ", absl::FormatDuration(problem_.run.clock() - problem_.began),
                    ", time_budget = ", absl::FormatDuration(options_.time_budget));
   return true;
+}
+
+double Restart::RoundingOfRepairs() const {
+  double sum = 0;
+  for (const Repair& repair : repairs_) sum += repair.rounding;
+  for (const Repair& repair : repairs_before_) sum += repair.rounding;
+  return sum;
 }
 
 // Once per reason and restart: a repair that comes back in every iteration is one piece of news.

@@ -72,6 +72,9 @@ class Restart {
   bool IterationLimitReached();
   bool TimeIsUp();
 
+  // Of change_, which compares parameters from the last two maximisations; nats.
+  double RoundingOfRepairs() const;
+
   void WarnOfNewRepairs();
   void Warn(const std::string& reason, const std::string& message) const;
 

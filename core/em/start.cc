@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -82,7 +85,8 @@ Starts::Starts(const Model& model, const Table& table, const Summary& summary, S
   std::fill_n(sample_buffer_.values(), static_cast<int64_t>(num_columns_) * sample_.stride, 0.0);
   std::fill_n(sample_buffer_.weights(), sample_.stride, 0.0);
   for (int i = 0; i < num_rows; ++i) {
-    sample_buffer_.weights()[i] = table.weight(rows[i]);
+    // Relative, so that no sum of weighted distances overflows or vanishes.
+    sample_buffer_.weights()[i] = table.weight(rows[i]) / summary.mean_weight();
     for (int c = 0; c < num_columns_; ++c) {
       sample_buffer_.values()[static_cast<int64_t>(c) * sample_.stride + i] =
           (table.value(rows[i], c) - summary.mean[c]) * inverse_sd_[c];
@@ -90,13 +94,15 @@ Starts::Starts(const Model& model, const Table& table, const Summary& summary, S
   }
 }
 
-// Greedy k-means++: each seed is the best of 2 + log K rows drawn by weight times squared distance
-// to the nearest seed so far. Random rows: one, drawn by weight among those that are not seeds yet.
-absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
+// Rows of the sample. Greedy k-means++: each seed is the best of 2 + log K rows drawn by weight
+// times squared distance to the nearest seed so far. Random rows: one, drawn by weight among those
+// that are not seeds yet.
+absl::StatusOr<std::vector<int>> Starts::DrawSeeds(Random& random,
+                                                   absl::FunctionRef<bool()> time_is_up) const {
   const int num_components = model_.num_components();
   const bool greedy = method_ == StartMethod::kKMeansPlusPlus;
   const int num_candidates = greedy ? 2 + static_cast<int>(std::log(num_components)) : 1;
-  std::vector<double> seeds;
+  std::vector<int> seeds;
   Scratch nearest(sample_.stride);
   Scratch best(sample_.stride);
   Scratch distance(sample_.stride);
@@ -105,21 +111,20 @@ absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
   std::vector<double> centre(num_columns_);
 
   for (int k = 0; k < num_components; ++k) {
-    if (stop_.stop_requested()) return absl::CancelledError("stop was requested");
     double total = 0;
     for (int i = 0; i < sample_.num_rows; ++i) {
       if (nearest[i] > 0) total += sample_.weights[i] * (greedy && k > 0 ? nearest[i] : 1);
       cumulative[i] = total;
     }
-    if (!(total > 0)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "num_components: got ", num_components, ", must be at most ", k,
-          ", the number of distinct rows",
-          sample_.num_rows < summary_.num_weighted_rows ? " among those sampled" : ""));
-    }
+    if (!(total > 0)) return TooFewRows(seeds.size());
     int chosen = -1;
     double best_potential = std::numeric_limits<double>::infinity();
     for (int candidate = 0; candidate < (k == 0 ? 1 : num_candidates); ++candidate) {
+      if (stop_.stop_requested()) return absl::CancelledError("stop was requested");
+      if (time_is_up()) {
+        if (absl::Status status = AddRandomSeeds(random, seeds); !status.ok()) return status;
+        return seeds;
+      }
       const double u = random.Uniform() * total;
       const int row = static_cast<int>(
           std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
@@ -138,19 +143,53 @@ absl::StatusOr<std::vector<double>> Starts::DrawSeeds(Random& random) const {
       }
     }
     std::swap(nearest, best);
-    for (int c = 0; c < num_columns_; ++c) {
-      const double sd = inverse_sd_[c] > 0 ? 1 / inverse_sd_[c] : 0;
-      seeds.push_back(summary_.mean[c] + sample_.column(c)[chosen] * sd);
-    }
+    seeds.push_back(chosen);
   }
   return seeds;
 }
 
-absl::Status Starts::Draw(int restart, Expectation& expectation, std::span<double> theta,
+// Completes `seeds` by distinct rows of the sample, each as likely as another. O(sample + K log K x
+// columns): no distances.
+absl::Status Starts::AddRandomSeeds(Random& random, std::vector<int>& seeds) const {
+  const auto before = [this](int a, int b) {
+    for (int c = 0; c < num_columns_; ++c) {
+      const double* const column = sample_.column(c);
+      if (column[a] != column[b]) return column[a] < column[b];
+    }
+    return false;
+  };
+  std::set<int, decltype(before)> distinct(seeds.begin(), seeds.end(), before);
+  std::vector<int> rows(sample_.num_rows);
+  std::iota(rows.begin(), rows.end(), 0);
+  for (size_t i = 0; i < rows.size() && std::ssize(seeds) < model_.num_components(); ++i) {
+    std::swap(rows[i], rows[i + random.Below(rows.size() - i)]);
+    if (distinct.insert(rows[i]).second) seeds.push_back(rows[i]);
+  }
+  if (std::ssize(seeds) < model_.num_components()) return TooFewRows(seeds.size());
+  return absl::OkStatus();
+}
+
+absl::Status Starts::TooFewRows(size_t distinct) const {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "num_components: got ", model_.num_components(), ", must be at most ", distinct,
+      ", the number of rows", sample_.num_rows < summary_.num_weighted_rows ? " sampled" : "",
+      " that can be told apart after scaling by the columns' standard deviations; use fewer "
+      "components, or remove outliers if the rows differ"));
+}
+
+absl::Status Starts::Draw(int restart, absl::FunctionRef<bool()> time_is_up,
+                          Expectation& expectation, std::span<double> theta,
                           std::vector<Repair>& repairs) const {
   Random random(seed_, static_cast<uint64_t>(restart));
-  const absl::StatusOr<std::vector<double>> seeds = DrawSeeds(random);
-  if (!seeds.ok()) return seeds.status();
+  const absl::StatusOr<std::vector<int>> rows = DrawSeeds(random, time_is_up);
+  if (!rows.ok()) return rows.status();
+  std::vector<double> seeds;  // [K, columns]
+  for (const int row : *rows) {
+    for (int c = 0; c < num_columns_; ++c) {
+      const double sd = inverse_sd_[c] > 0 ? 1 / inverse_sd_[c] : 0;
+      seeds.push_back(summary_.mean[c] + sample_.column(c)[row] * sd);
+    }
+  }
   const int num_components = model_.num_components();
   const double share = Softness(restart) / num_components;
   const double rest = 1 - Softness(restart);
@@ -164,25 +203,29 @@ absl::Status Starts::Draw(int restart, Expectation& expectation, std::span<doubl
         std::fill_n(nearest, block.stride, std::numeric_limits<double>::infinity());
         for (int k = 0; k < num_components; ++k) {
           DiagonalSquares(block.values, block.stride, num_columns_,
-                          seeds->data() + static_cast<int64_t>(k) * num_columns_,
-                          inverse_sd_.data(), distance);
-          // posterior(0, i) holds the label until all seeds have been seen.
+                          seeds.data() + static_cast<int64_t>(k) * num_columns_, inverse_sd_.data(),
+                          distance);
+          // posterior(0, i) holds the label until all seeds have been seen. No branch, so that the
+          // compiler makes vectors of it.
+          double* const label = posterior.data();
           for (int i = 0; i < block.num_rows; ++i) {
-            if (distance[i] < nearest[i]) {
-              nearest[i] = distance[i];
-              posterior[i] = k;
-            }
+            const bool closer = distance[i] < nearest[i];
+            nearest[i] = closer ? distance[i] : nearest[i];
+            label[i] = closer ? k : label[i];
           }
+        }
+        for (int k = 1; k < num_components && share > 0; ++k) {
+          std::fill_n(posterior.begin() + static_cast<int64_t>(k) * block.stride, block.num_rows,
+                      share);
         }
         for (int i = 0; i < block.num_rows; ++i) {
           const int label = static_cast<int>(posterior[i]);
-          for (int k = 0; k < num_components; ++k) {
-            posterior[static_cast<int64_t>(k) * block.stride + i] = share + (k == label ? rest : 0);
-          }
+          posterior[i] = share;
+          posterior[static_cast<int64_t>(label) * block.stride + i] = share + rest;
         }
       });
   if (!status.ok()) return status;
-  return model_.MStep(reference, expectation.statistics(), theta, repairs);
+  return model_.MStep(reference, expectation.statistics(), theta, {repairs, stop_});
 }
 
 }  // namespace emserve

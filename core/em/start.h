@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/data/summary.h"
@@ -38,16 +39,20 @@ class Starts {
          uint64_t seed, std::stop_token stop = {});
 
   // Writes the start parameters of `restart` to `theta` and what the maximisation repaired to
-  // `repairs`. A pure function of the seed and `restart`. Uses `expectation` for one pass over the
-  // table.
+  // `repairs`. A pure function of the seed and `restart` while `time_is_up`, asked before each
+  // candidate for a seed, says no. Once it says yes, the seeds still missing are random distinct
+  // rows, without a look at how far they are apart. Uses `expectation` for one pass over the table.
   //
-  // FailedPrecondition when there are fewer distinct rows than components; Cancelled; what the
+  // FailedPrecondition when fewer rows than components can be told apart; Cancelled; what the
   // model's maximisation returns. O(sample x K log K x columns + rows x K x columns).
-  absl::Status Draw(int restart, Expectation& expectation, std::span<double> theta,
-                    std::vector<Repair>& repairs) const;
+  absl::Status Draw(int restart, absl::FunctionRef<bool()> time_is_up, Expectation& expectation,
+                    std::span<double> theta, std::vector<Repair>& repairs) const;
 
  private:
-  absl::StatusOr<std::vector<double>> DrawSeeds(Random& random) const;
+  absl::StatusOr<std::vector<int>> DrawSeeds(Random& random,
+                                             absl::FunctionRef<bool()> time_is_up) const;
+  absl::Status AddRandomSeeds(Random& random, std::vector<int>& seeds) const;
+  absl::Status TooFewRows(size_t distinct) const;
 
   const Model& model_;
   const Summary& summary_;

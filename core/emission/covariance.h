@@ -75,8 +75,8 @@ class Covariances {
                           std::span<double> scatter) const = 0;
 
   // Writes the maximiser under the floor. A component with occupancy 0 keeps its own covariance.
-  virtual void Maximize(const GaussianMoments& moments, std::span<const double> params,
-                        std::span<double> next, std::vector<Repair>& repairs) const = 0;
+  virtual absl::Status Maximize(const GaussianMoments& moments, std::span<const double> params,
+                                std::span<double> next, const MaximizeContext& context) const = 0;
 
   // Turns D standard normals in `row` into a draw of `component`.
   virtual void Sample(const Prepared& prepared, int component, std::span<double> row) const = 0;

@@ -60,7 +60,7 @@ class Emission {
   // component whose occupancy vanishes keeps its old parameters and is reported.
   virtual absl::Status Maximize(std::span<const double> params, std::span<const double> occupancy,
                                 std::span<const double> stats, std::span<double> next,
-                                std::vector<Repair>& repairs) const = 0;
+                                const MaximizeContext& context) const = 0;
 
   virtual double LogPrior(std::span<const double> params) const = 0;
   virtual void Reference(const Summary& summary, std::span<double> params) const = 0;

@@ -30,8 +30,9 @@ constexpr double kLargestVariance = 1e280;
 // Parameters of one model: 16 GiB of doubles. Beyond it sizes are surely a mistake.
 constexpr double kMaxParameters = 2147483648.0;
 
-// A column counts as constant when its spread is rounding of its values: (1e-15 x |value|)^2.
-constexpr double kConstantRelative = 1e-30;
+// A column counts as constant when its standard deviation is rounding of its values, relative to
+// the largest.
+constexpr double kConstantRelative = 1e-15;
 
 class GaussianPrepared final : public Emission::Prepared {
  public:
@@ -61,8 +62,8 @@ class Gaussian final : public Emission {
   Gaussian(int num_components, const Summary& summary, std::unique_ptr<Covariances> covariances)
       : num_components_(num_components),
         num_columns_(static_cast<int>(summary.mean.size())),
-        empty_occupancy_(kEmptyRows * MeanWeight(summary)),
-        negligible_(kNegligibleRow * MeanWeight(summary)),
+        empty_occupancy_(kEmptyRows * summary.mean_weight()),
+        negligible_(kNegligibleRow * summary.mean_weight()),
         covariances_(std::move(covariances)) {
     parameters_.Add("means", {num_components_, num_columns_});
     covariances_->AddParameters(parameters_);
@@ -141,12 +142,13 @@ class Gaussian final : public Emission {
   // first_k / n_k, and the covariances follow from the scatter about it.
   absl::Status Maximize(std::span<const double> params, std::span<const double> occupancy,
                         std::span<const double> stats, std::span<double> next,
-                        std::vector<Repair>& repairs) const override {
+                        const MaximizeContext& context) const override {
     std::vector<double> effective(occupancy.begin(), occupancy.end());
     std::vector<double> shift(num_means());
     for (int k = 0; k < num_components_; ++k) {
       if (!(effective[k] > empty_occupancy_)) {
-        repairs.push_back({.reason = kComponentEmpty, .component = k, .amount = effective[k]});
+        context.repairs.push_back(
+            {.reason = kComponentEmpty, .component = k, .amount = effective[k]});
         effective[k] = 0;
       }
       for (int64_t j = static_cast<int64_t>(k) * num_columns_; j < (k + 1LL) * num_columns_; ++j) {
@@ -154,9 +156,8 @@ class Gaussian final : public Emission {
         next[j] = params[j] + shift[j];
       }
     }
-    covariances_->Maximize({effective, shift, OfCovariances(stats)}, OfCovariances(params),
-                           OfCovariances(next), repairs);
-    return absl::OkStatus();
+    return covariances_->Maximize({effective, shift, OfCovariances(stats)}, OfCovariances(params),
+                                  OfCovariances(next), context);
   }
 
   double LogPrior(std::span<const double>) const override { return 0; }
@@ -210,9 +211,6 @@ class Gaussian final : public Emission {
   }
 
   int64_t num_means() const { return static_cast<int64_t>(num_components_) * num_columns_; }
-  static double MeanWeight(const Summary& summary) {
-    return summary.total_weight / static_cast<double>(summary.num_weighted_rows);
-  }
   static int64_t Row(int k, const Block& block) { return static_cast<int64_t>(k) * block.stride; }
   std::span<const double> Means(std::span<const double> params) const {
     return params.first(num_means());
@@ -233,31 +231,44 @@ class Gaussian final : public Emission {
   Layout statistics_;
 };
 
-bool IsConstant(const Summary& summary, size_t column) {
-  const double size =
-      std::max(std::abs(summary.minimum[column]), std::abs(summary.maximum[column]));
-  return !(summary.minimum[column] < summary.maximum[column]) ||
-         !(summary.variance[column] > kConstantRelative * size * size);
+// "<what was got>, must <constraint>; <remedy>" of a column without spread; empty if it has one.
+std::string WhyConstant(const Summary& summary, size_t column) {
+  const double low = summary.minimum[column];
+  const double high = summary.maximum[column];
+  const double variance = summary.variance[column];
+  if (!(low < high)) return absl::StrCat(low, " in every row, must vary; leave the column out");
+  const double size = std::max(std::abs(low), std::abs(high));
+  const double rounding = kConstantRelative * size;
+  // The squares of smaller values underflow and say nothing about the spread.
+  if (size * size >= kSmallestVariance && !(std::sqrt(variance) > rounding)) {
+    return absl::StrCat("values of about ", summary.mean[column],
+                        " that vary by no more than their rounding (about ", rounding,
+                        "), must vary by more; subtract a constant from the column");
+  }
+  if (!(variance >= kSmallestVariance)) {
+    return absl::StrCat("a variance of ", variance, ", must be at least ", kSmallestVariance,
+                        "; rescale the column");
+  }
+  return "";
 }
 
 // Spherical covariances live with constant columns as long as one column varies.
 absl::Status CheckColumns(bool spherical, const Summary& summary,
                           const std::vector<std::string>& names) {
+  const size_t num_columns = summary.mean.size();
   size_t constant = 0;
-  for (size_t c = 0; c < summary.mean.size(); ++c) {
-    const double variance = summary.variance[c];
-    if (IsConstant(summary, c)) {
+  for (size_t c = 0; c < num_columns; ++c) {
+    if (const std::string why = WhyConstant(summary, c); !why.empty()) {
       ++constant;
-      if (spherical && constant < summary.mean.size()) continue;
-      return absl::FailedPreconditionError(absl::StrCat(
-          "columns[", names[c], "]: got ", summary.minimum[c],
-          " in every row, must vary; leave the column out",
-          summary.mean.size() > 1 && !spherical ? " or use a spherical covariance" : ""));
-    }
-    if (!(variance >= kSmallestVariance && variance <= kLargestVariance)) {
+      if (spherical && constant < num_columns) continue;
       return absl::FailedPreconditionError(
-          absl::StrCat("columns[", names[c], "]: got a variance of ", variance, ", must be in [",
-                       kSmallestVariance, ", ", kLargestVariance, "]; rescale the column"));
+          absl::StrCat("columns[", names[c], "]: got ", why,
+                       num_columns > 1 && !spherical ? " or use a spherical covariance" : ""));
+    }
+    if (const double variance = summary.variance[c]; !(variance <= kLargestVariance)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("columns[", names[c], "]: got a variance of ", variance,
+                       ", must be at most ", kLargestVariance, "; rescale the column"));
     }
   }
   return absl::OkStatus();

@@ -137,9 +137,10 @@ class Matrices final : public Covariances {
   // Sigma = (scatter - sum_k n_k shift_k shift_k^T) / sum_k n_k over the components that share it,
   // with the eigenvalues of D^-1/2 Sigma D^-1/2 raised to the floor, D the columns' variances. That
   // is the constrained maximum (Ingrassia & Rocci 2007, section 3).
-  void Maximize(const GaussianMoments& moments, std::span<const double> params,
-                std::span<double> next, std::vector<Repair>& repairs) const override {
+  absl::Status Maximize(const GaussianMoments& moments, std::span<const double> params,
+                        std::span<double> next, const MaximizeContext& context) const override {
     for (int m = 0; m < num_matrices_; ++m) {
+      if (context.stop.stop_requested()) return absl::CancelledError("stop was requested");
       double* const matrix = next.data() + m * square();
       const int first = shared_ ? 0 : m;
       const int last = shared_ ? num_components_ : m + 1;
@@ -161,13 +162,16 @@ class Matrices final : public Covariances {
           matrix[a * num_columns_ + b] = matrix[b * num_columns_ + a] = sum / weight;
         }
       }
-      const double raised = FloorEigenvalues(std::span(matrix, square()), num_columns_,
-                                             floor_.variances, floor_.ridge);
-      if (raised > 0) {
-        repairs.push_back(
-            {.reason = kVarianceFloored, .component = shared_ ? -1 : m, .amount = raised});
+      const EigenvalueLift lift = FloorEigenvalues(std::span(matrix, square()), num_columns_,
+                                                   floor_.variances, floor_.ridge);
+      if (lift.largest > 0) {
+        context.repairs.push_back({.reason = kVarianceFloored,
+                                   .component = shared_ ? -1 : m,
+                                   .amount = lift.largest,
+                                   .rounding = 0.5 * weight * lift.rounding});
       }
     }
+    return absl::OkStatus();
   }
 
   void Sample(const Prepared& prepared, int component, std::span<double> row) const override {

@@ -128,8 +128,8 @@ class Variances final : public Covariances {
 
   // The variance of a group is the mean over its cells (k, d) of the scatter about the new mean,
   // weighted by occupancy; the constrained maximum is the larger of it and the floor.
-  void Maximize(const GaussianMoments& moments, std::span<const double> params,
-                std::span<double> next, std::vector<Repair>& repairs) const override {
+  absl::Status Maximize(const GaussianMoments& moments, std::span<const double> params,
+                        std::span<double> next, const MaximizeContext& context) const override {
     std::vector<double> sum(size());
     std::vector<double> weight(size());
     for (int k = 0; k < num_components_; ++k) {
@@ -154,11 +154,12 @@ class Variances final : public Covariances {
         raised = std::max(raised, next[g] - variance);
       }
       if (raised > 0) {
-        repairs.push_back({.reason = kVarianceFloored,
-                           .component = component_step_ == 0 ? -1 : k,
-                           .amount = raised});
+        context.repairs.push_back({.reason = kVarianceFloored,
+                                   .component = component_step_ == 0 ? -1 : k,
+                                   .amount = raised});
       }
     }
+    return absl::OkStatus();
   }
 
   void Sample(const Prepared& prepared, int component, std::span<double> row) const override {

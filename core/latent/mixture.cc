@@ -129,7 +129,7 @@ class Mixture final : public Model {
   }
 
   absl::Status MStep(std::span<const double> theta, std::span<const double> stats,
-                     std::span<double> next, std::vector<Repair>& repairs) const override {
+                     std::span<double> next, const MaximizeContext& context) const override {
     const std::span<const double> occupancy = stats.first(num_components_);
     double total = 0;
     for (const double of_component : occupancy) total += of_component;
@@ -139,7 +139,7 @@ class Mixture final : public Model {
     }
     for (int k = 0; k < num_components_; ++k) next[k] = occupancy[k] / total;
     return emission_->Maximize(OfEmission(theta), occupancy, OfEmission(stats), OfEmission(next),
-                               repairs);
+                               context);
   }
 
   double LogPrior(std::span<const double> theta) const override {

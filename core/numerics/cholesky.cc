@@ -24,6 +24,34 @@ bool Good(const Eigen::LLT<Matrix>& llt) {
   return true;
 }
 
+// Smaller matrices gain nothing from a low rank.
+constexpr int kLowRankDims = 32;
+
+// F [dims x rank] with F F^T equal to `matrix`, symmetric and positive semidefinite, up to the
+// rounding of its entries, by Cholesky with the largest diagonal entry as pivot. Nothing where that
+// does not pay: a small matrix, one with more than half its rank, or a `floor` so low that
+// eigenvalues left out as rounding could reach it. O(dims rank^2).
+std::optional<Eigen::MatrixXd> LowRankFactor(const Matrix& matrix, double floor) {
+  const Eigen::Index dims = matrix.rows();
+  Eigen::VectorXd left = matrix.diagonal();  // of the matrix minus F F^T
+  // Each step rounds an entry of `left` by half an epsilon, so they add up like a random walk.
+  const double rounding = 4 * std::numeric_limits<double>::epsilon() *
+                          std::sqrt(static_cast<double>(dims)) * left.sum();
+  if (dims < kLowRankDims || !(rounding > 0) || !(rounding < floor / 4)) return std::nullopt;
+  Eigen::MatrixXd factor(dims, dims / 2);
+  for (Eigen::Index rank = 0; rank < factor.cols(); ++rank) {
+    Eigen::Index pivot = 0;
+    const double largest = left.maxCoeff(&pivot);
+    auto column = factor.col(rank);
+    column = matrix.row(pivot).transpose();
+    column.noalias() -= factor.leftCols(rank) * factor.row(pivot).head(rank).transpose();
+    column /= std::sqrt(largest);
+    left = (left - column.cwiseAbs2()).cwiseMax(0.0);
+    if (left.sum() <= rounding) return factor.leftCols(rank + 1);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<double> InverseCholesky(std::span<const double> matrix, int dims,
@@ -61,27 +89,48 @@ bool Cholesky(std::span<const double> matrix, int dims, std::span<double> chol) 
   return true;
 }
 
-double FloorEigenvalues(std::span<double> matrix, int dims, std::span<const double> scale,
-                        double fraction) {
+EigenvalueLift FloorEigenvalues(std::span<double> matrix, int dims, std::span<const double> scale,
+                                double fraction) {
   Map m(matrix.data(), dims, dims);
   Matrix reduced = m;
   for (int d = 0; d < dims; ++d) reduced(d, d) -= fraction * scale[static_cast<size_t>(d)];
-  if (Good(Eigen::LLT<Matrix>(reduced))) return 0;
+  if (Good(Eigen::LLT<Matrix>(reduced))) return {};
   m.triangularView<Eigen::StrictlyUpper>() = m.transpose();
-  if (!m.allFinite()) return std::numeric_limits<double>::quiet_NaN();
+  if (!m.allFinite()) return {.largest = std::numeric_limits<double>::quiet_NaN()};
 
   Eigen::VectorXd sd(dims);
   for (int d = 0; d < dims; ++d) sd(d) = std::sqrt(scale[static_cast<size_t>(d)]);
   const Eigen::VectorXd inverse_sd = sd.cwiseInverse();
   const Matrix scaled = inverse_sd.asDiagonal() * m * inverse_sd.asDiagonal();
-  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(scaled);
-  const Eigen::VectorXd lift = (fraction - eigen.eigenvalues().array()).max(0.0);
-  // Adding only the lift keeps the digits of directions that were high enough.
-  const Matrix added = sd.asDiagonal() * eigen.eigenvectors() * lift.asDiagonal() *
-                       eigen.eigenvectors().transpose() * sd.asDiagonal();
-  m += added;
+  double largest = 0;
+  Eigen::Index num_raised = 0;
+  if (const std::optional<Eigen::MatrixXd> factor = LowRankFactor(scaled, fraction)) {
+    // With scaled = F F^T and F^T F = U diag(lambda) U^T, the eigenvectors of `scaled` are F U
+    // diag(lambda)^-1/2. What they do not span, or only below the floor, is raised to it.
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(factor->transpose() * *factor);
+    const Eigen::VectorXd kept = (1 - fraction / eigen.eigenvalues().array().max(fraction)).sqrt();
+    num_raised = dims - (kept.array() > 0).count();
+    const Matrix above = sd.asDiagonal() * (*factor * eigen.eigenvectors() * kept.asDiagonal());
+    Matrix raised = above * above.transpose();
+    raised.diagonal() += fraction * sd.cwiseAbs2();
+    largest = (raised - m).diagonal().maxCoeff();
+    m = raised;
+  } else {
+    const Eigen::SelfAdjointEigenSolver<Matrix> eigen(scaled);
+    const Eigen::VectorXd lift = (fraction - eigen.eigenvalues().array()).max(0.0);
+    num_raised = (lift.array() > 0).count();
+    // Adding only the lift keeps the digits of directions that were high enough.
+    const Matrix added = sd.asDiagonal() * eigen.eigenvectors() * lift.asDiagonal() *
+                         eigen.eigenvectors().transpose() * sd.asDiagonal();
+    largest = added.diagonal().maxCoeff();
+    m += added;
+  }
   m = (0.5 * (m + m.transpose())).eval();
-  return std::max(0.0, added.diagonal().maxCoeff());
+  if (num_raised == 0) return {};
+  const double trace = inverse_sd.cwiseAbs2().dot(m.diagonal());
+  return {.largest = std::max(0.0, largest),
+          .rounding = std::sqrt(static_cast<double>(num_raised)) *
+                      std::numeric_limits<double>::epsilon() * trace / fraction};
 }
 
 }  // namespace emserve

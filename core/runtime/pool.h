@@ -35,6 +35,9 @@ class Pool {
   struct Loop;
   struct Queue;
   void Work();
+  int64_t TakeIndex(Loop& loop);
+  void Close(Loop& loop);
+  void RunBody(Loop& loop, int64_t index, int slot, std::unique_lock<std::mutex>& lock);
   const int num_threads_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -57,7 +60,8 @@ class Pool::Share {
 
   // Calls body(index, slot) once for every index in [0, count); returns when all have returned.
   // Calls that run at the same time inside one For have different slots, so a slot can own a
-  // workspace. Bodies must not throw.
+  // workspace. After a body has thrown, no further index is given out; For waits for the bodies
+  // that still run and throws the first exception.
   void For(int64_t count, absl::FunctionRef<void(int64_t index, int slot)> body);
 
  private:

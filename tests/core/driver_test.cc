@@ -60,9 +60,9 @@ class Toy : public Model {
   void GivenStep(const Prepared&, const Block&, std::span<const double>, Workspace&,
                  std::span<double>) const override {}
   absl::Status MStep(std::span<const double> theta, std::span<const double>, std::span<double> next,
-                     std::vector<Repair>& repairs) const override {
+                     const MaximizeContext& context) const override {
     next[0] = step(theta[0]);
-    return repair(next[0], repairs);
+    return repair(next[0], context.repairs);
   }
   double LogPrior(std::span<const double>) const override { return 0; }
   void Reference(const Summary&, std::span<double> theta) const override { theta[0] = 2; }
@@ -208,6 +208,72 @@ TEST_F(Driver, FlooredVarianceThatStopsIsDegenerate) {
   EXPECT_EQ(recorder_.warnings[0].first, kVarianceFloored);
 }
 
+// Two rises by 0.5 and a fall by 0.25. Two maximisations lie behind each change, with `rounding`
+// nats each.
+TEST_F(Driver, DecreaseThatTheRoundingOfARepairExplainsEndsDegenerate) {
+  double rounding = 0.13;
+  toy_.repair = [&](double, std::vector<Repair>& repairs) {
+    repairs.push_back({.reason = kVarianceFloored, .component = 0, .rounding = rounding});
+    return absl::OkStatus();
+  };
+  toy_.step = [](double position) { return position + 1; };
+  toy_.objective = [](double position) { return position / 2 - (position > 4 ? 0.75 : 0); };
+  const auto explained = Run();  // 1, 1.5, 2, 1.75
+  ASSERT_TRUE(explained.ok()) << explained.status();
+  EXPECT_EQ(explained->best.termination, Termination::kDegenerate);
+  EXPECT_EQ(explained->best.iterations, 3);
+  EXPECT_EQ(explained->objective, 1.75);
+  EXPECT_THAT(explained->best.message, HasSubstr("0.25"));
+  EXPECT_THAT(explained->best.message, HasSubstr("0.26"));
+
+  rounding = 0.12;
+  const auto unexplained = Run();
+  ASSERT_TRUE(unexplained.ok()) << unexplained.status();
+  EXPECT_EQ(unexplained->best.termination, Termination::kObjectiveDecreased);
+  EXPECT_EQ(unexplained->objective, 2);
+}
+
+TEST_F(Driver, RelativeToleranceIsMeasuredByTheMeanWeight) {
+  Data data = Faithful();
+  data.weights.assign(data.num_rows(), 1e-6);
+  data.weights[0] = 0;  // does not count
+  const Table table = data.ToTable();
+  options_.relative_tolerance = 0.3;
+  toy_.objective = [](double position) { return -1e-6 * position; };
+  const auto fit = Fit(toy_, table, SummaryOf(table), options_, run_);
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.iterations, 3) << "as without weights: " << fit->best.message;
+  EXPECT_THAT(fit->best.message, HasSubstr("(1e-06 + |objective|)"));
+}
+
+TEST_F(Driver, DecreaseIsMeasuredByTheMeanWeight) {
+  Data data = Faithful();
+  data.weights.assign(data.num_rows(), 1e-12);
+  const Table table = data.ToTable();
+  toy_.step = [](double position) { return position - 0.75; };
+  toy_.objective = [](double position) { return -1e-12 * position * position; };
+  const auto fit = Fit(toy_, table, SummaryOf(table), options_, run_);  // 2, ..., -0.25, -1 (worse)
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.termination, Termination::kObjectiveDecreased) << fit->best.message;
+  EXPECT_DOUBLE_EQ(fit->theta[0], -0.25);
+}
+
+TEST_F(Driver, OptimaAreToldApartByTheMeanWeight) {
+  Data data = Faithful();
+  data.weights.assign(data.num_rows(), 1e-9);
+  const Table table = data.ToTable();
+  // Three starts, each its own optimum, 1e-9 nats apart.
+  int starts = 0;
+  toy_.step = [&](double) { return ++starts; };
+  toy_.objective = [](double position) { return 1e-9 * position; };
+  options_.start = StartMethod::kRandomRows;
+  options_.restarts = 3;
+  options_.max_iterations = 0;
+  const auto fit = Fit(toy_, table, SummaryOf(table), options_, run_);
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->optima.size(), 3u);
+}
+
 TEST_F(Driver, FloorThatNoLongerActsIsForgiven) {
   toy_.repair = [](double position, std::vector<Repair>& repairs) {
     if (position > 0.1) repairs.push_back({.reason = kVarianceFloored});
@@ -257,6 +323,52 @@ TEST_F(Driver, TimeBudgetSkipsTheRestartsItDoesNotReach) {
   for (const int r : {1, 2}) {
     EXPECT_TRUE(absl::IsDeadlineExceeded(fit->restarts[r].status)) << fit->restarts[r].status;
     EXPECT_EQ(fit->restarts[r].restart, r);
+  }
+}
+
+// The clock gains a second with every look at it, so it runs out among the seeds.
+TEST_F(Driver, TimeBudgetThatIsSpentOnSeedsStillGivesAStart) {
+  for (const StartMethod method : {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows}) {
+    for (const int seconds : {1, 5, 30}) {
+      int64_t looks = 0;
+      run_.clock = [&] { return absl::UnixEpoch() + absl::Seconds(looks++); };
+      options_.time_budget = absl::Seconds(seconds);
+      options_.restarts = 3;
+      options_.start = method;
+      const int num_components = 40;
+      const auto model =
+          MakeModel(MixtureOptions{num_components, GaussianOptions{Covariance::kDiagonal}},
+                    summary_, {"a", "b"});
+      const auto fit = Fit(**model, table_, summary_, options_, run_);
+      ASSERT_TRUE(fit.ok()) << fit.status();
+      EXPECT_EQ(fit->best.restart, 0);
+      EXPECT_EQ(fit->best.termination, Termination::kTimeBudget);
+      EXPECT_EQ(fit->best.iterations, 0);
+      EXPECT_TRUE((*model)->Validate(fit->theta).ok()) << (*model)->Validate(fit->theta);
+      EXPECT_TRUE(std::isfinite(fit->objective));
+      for (int k = 0; k < num_components; ++k) EXPECT_GT(fit->theta[k], 0) << "a seed of its own";
+      EXPECT_LE(looks, seconds + 10);
+    }
+  }
+}
+
+TEST_F(Driver, CancelsWithinAMaximisation) {
+  class Slow : public Toy {
+   public:
+    absl::Status MStep(std::span<const double>, std::span<const double>, std::span<double>,
+                       const MaximizeContext& context) const override {
+      source.request_stop();
+      return context.stop.stop_requested() ? absl::CancelledError("stop was requested")
+                                           : absl::InternalError("the token was not handed on");
+    }
+    mutable std::stop_source source;
+  };
+  for (const StartMethod start : {StartMethod::kGiven, StartMethod::kRandomRows}) {
+    const Slow slow;
+    run_.stop = slow.source.get_token();
+    options_.start = start;
+    EXPECT_TRUE(absl::IsCancelled(Fit(slow, table_, summary_, options_, run_).status()));
+    EXPECT_TRUE(recorder_.warnings.empty());
   }
 }
 
@@ -310,9 +422,9 @@ TEST_F(Driver, FailedRestartDoesNotFailTheFit) {
   class Picky : public Toy {
    public:
     absl::Status MStep(std::span<const double> theta, std::span<const double> stats,
-                       std::span<double> next, std::vector<Repair>& repairs) const override {
+                       std::span<double> next, const MaximizeContext& context) const override {
       if (++calls % 3 == 1) return absl::FailedPreconditionError("position: collapsed");
-      return Toy::MStep(theta, stats, next, repairs);
+      return Toy::MStep(theta, stats, next, context);
     }
     mutable std::atomic<int> calls = 0;
   };
@@ -356,11 +468,11 @@ TEST_F(Driver, DegenerateRestartLosesAgainstAnyOther) {
   class Two : public Toy {
    public:
     absl::Status MStep(std::span<const double> theta, std::span<const double>,
-                       std::span<double> next, std::vector<Repair>& repairs) const override {
+                       std::span<double> next, const MaximizeContext& context) const override {
       const bool start = theta[0] == 2;
       if (start) ++starts;
       next[0] = start ? (starts == 1 ? 100 : 50) : theta[0];
-      if (next[0] == 100) repairs.push_back({.reason = kVarianceFloored});
+      if (next[0] == 100) context.repairs.push_back({.reason = kVarianceFloored});
       return absl::OkStatus();
     }
     mutable int starts = 0;

@@ -303,6 +303,57 @@ TEST(GaussianFloor, KeepsEmMonotoneWhenItActs) {
   }
 }
 
+// Rounding of a variance at its floor is most of what such a covariance has in one direction: the
+// objective moves by far more than 1e-9 of itself, up and down.
+TEST(GaussianFloor, CollinearColumnsAreDegenerateAndNotADecrease) {
+  for (const int num_columns : {2, 5, 20}) {
+    for (const int64_t num_rows : {60, 600}) {
+      Random random(5, static_cast<uint64_t>(num_columns));
+      Data data{.num_columns = num_columns, .values = {}, .weights = {}};
+      const int num_free = (num_columns + 1) / 2;
+      for (int64_t i = 0; i < num_rows; ++i) {
+        std::vector<double> row(num_columns);
+        for (int c = 0; c < num_columns; ++c) {
+          row[c] = c < num_free ? random.Normal() : 7 + 3 * row[c - num_free];
+        }
+        data.values.insert(data.values.end(), row.begin(), row.end());
+      }
+      for (const int num_components : {1, 3}) {
+        for (const Covariance covariance : {Covariance::kFull, Covariance::kTied}) {
+          FitOptions options;
+          options.restarts = 2;
+          options.max_iterations = 150;
+          const auto fit = FitData(Options(num_components, covariance), data, options);
+          ASSERT_TRUE(fit.ok()) << fit.status();
+          for (const RestartOutcome& restart : fit->restarts) {
+            EXPECT_NE(restart.termination, Termination::kObjectiveDecreased)
+                << num_columns << " columns, " << num_rows << " rows, " << num_components
+                << " components: " << restart.message;
+          }
+          if (num_components == 1) {
+            EXPECT_EQ(fit->best.termination, Termination::kDegenerate) << fit->best.message;
+            EXPECT_LE(fit->best.iterations, 20);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Fewer rows than columns in every component: floored by way of a low rank.
+TEST(GaussianFloor, HandlesFewerRowsThanColumns) {
+  const Data data = Blobs(120, 60, 4, 1, 6);
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kTied}) {
+    const Subject subject = MakeSubject(Options(6, covariance), data);
+    const auto fit = FitData(Options(6, covariance), data, {});
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    for (const RestartOutcome& restart : fit->restarts) {
+      EXPECT_NE(restart.termination, Termination::kObjectiveDecreased) << restart.message;
+    }
+    EXPECT_TRUE(subject.model->Validate(fit->theta).ok());
+  }
+}
+
 TEST(GaussianFloor, WithoutOneACollapseFailsTheRestartAndNamesTheRemedy) {
   const Data data{.num_columns = 1, .values = {0, 0, 0, 10, 11, 12}, .weights = {}};
   FitOptions options;
@@ -333,7 +384,7 @@ TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
       stats[2] = stats[3] = 3 * occupancy;
       Theta next(theta.size());
       std::vector<Repair> repairs;
-      ASSERT_TRUE(subject.model->MStep(theta, stats, next, repairs).ok());
+      ASSERT_TRUE(subject.model->MStep(theta, stats, next, {repairs, {}}).ok());
       ASSERT_EQ(repairs.size(), 1u);
       EXPECT_EQ(repairs[0].reason, kComponentEmpty);
       EXPECT_EQ(repairs[0].component, 0);
@@ -345,6 +396,21 @@ TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
       EXPECT_NE(next_means[2], means[2]);
       EXPECT_TRUE(subject.model->Validate(next).ok());
     }
+  }
+}
+
+TEST(GaussianMaximize, ObeysTheStopToken) {
+  std::stop_source source;
+  source.request_stop();
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kTied}) {
+    const Subject subject = MakeSubject(Options(2, covariance), Faithful());
+    const Theta theta = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+    const std::vector<double> stats(subject.model->statistics().size(), 1.0);
+    Theta next(theta.size());
+    std::vector<Repair> repairs;
+    const absl::Status status =
+        subject.model->MStep(theta, stats, next, {repairs, source.get_token()});
+    EXPECT_TRUE(absl::IsCancelled(status)) << status;
   }
 }
 
@@ -364,6 +430,42 @@ TEST(GaussianRefuses, ConstantColumnsByName) {
   for (const Covariance covariance : kAll) {
     EXPECT_TRUE(absl::IsFailedPrecondition(
         MakeModel(Options(1, covariance), SummaryOf(constant.ToTable()), {"x"}).status()));
+  }
+}
+
+// Three ways to have no spread, and only the first is a constant.
+TEST(GaussianRefuses, ColumnsWithoutSpreadForTheRightReason) {
+  Data constant{.num_columns = 1, .values = std::vector<double>(100, 1e15), .weights = {}};
+  Data offset = constant;
+  Data tiny{.num_columns = 1, .values = {}, .weights = {}};
+  Random random(7, 0);
+  for (double& value : offset.values) {
+    value += 0.5 * random.Normal();
+    tiny.values.push_back(1e-300 * random.Normal());
+  }
+  const auto message = [](const Data& data) {
+    const absl::Status status =
+        MakeModel(Options(1, Covariance::kSpherical), SummaryOf(data.ToTable()), {"x"}).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(message(constant), HasSubstr("columns[x]: got 1e+15 in every row, must vary"));
+  EXPECT_THAT(message(offset), HasSubstr("values of about 1e+15 that vary by no more than their "
+                                         "rounding (about 1)"));
+  EXPECT_THAT(message(offset), HasSubstr("subtract a constant from the column"));
+  EXPECT_THAT(message(tiny), HasSubstr("a variance of 0"));
+  EXPECT_THAT(message(tiny), HasSubstr("rescale the column"));
+
+  // Beside a column that varies all three are constants to a spherical covariance.
+  for (const Data& data : {constant, offset, tiny}) {
+    Data wide{.num_columns = 2, .values = {}, .weights = {}};
+    for (const double value : data.values) {
+      wide.values.insert(wide.values.end(), {value, random.Normal()});
+    }
+    const Summary summary = SummaryOf(wide.ToTable());
+    const auto model = MakeModel(Options(1, Covariance::kSpherical), summary, {"x", "y"});
+    EXPECT_TRUE(model.ok()) << model.status();
+    EXPECT_FALSE(MakeModel(Options(1, Covariance::kDiagonal), summary, {"x", "y"}).ok());
   }
 }
 

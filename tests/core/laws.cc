@@ -203,7 +203,7 @@ Theta RandomTheta(const Model& model, const Table& table, const Summary& summary
   model.GivenStep(*prepared, block,
                   std::span(posterior.data(), static_cast<size_t>(posterior.size())), *workspace,
                   statistics);
-  status.Update(model.MStep(reference, statistics, theta, repairs));
+  status.Update(model.MStep(reference, statistics, theta, {repairs, {}}));
   if (!status.ok()) ADD_FAILURE() << status;
   return theta;
 }
@@ -220,7 +220,7 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta) {
   const Pass pass = RunWhole(model, table, theta);
   Theta next(theta.size());
   std::vector<Repair> repairs;
-  const absl::Status status = model.MStep(theta, pass.statistics, next, repairs);
+  const absl::Status status = model.MStep(theta, pass.statistics, next, {repairs, {}});
   if (!status.ok()) ADD_FAILURE() << status;
   return next;
 }
@@ -239,7 +239,7 @@ AssertionResult ObjectiveNeverDecreases(const Model& model, const Table& table, 
     before = objective;
     Theta next(theta.size());
     std::vector<Repair> repairs;
-    const absl::Status status = model.MStep(current, pass.statistics, next, repairs);
+    const absl::Status status = model.MStep(current, pass.statistics, next, {repairs, {}});
     if (!status.ok()) return AssertionFailure() << status;
     current = std::move(next);
   }
@@ -425,6 +425,33 @@ AssertionResult NonFiniteRowsAreRejected(const FitFunction& fit, const Data& dat
       if (result.status().message().find(absl::StrCat("[", row, "]")) == std::string::npos) {
         return AssertionFailure() << bad << " in row " << row << " gave " << result.status();
       }
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult WeightsHaveNoUnit(const FitFunction& fit, const Data& data,
+                                  const std::vector<double>& factors) {
+  const auto plain = fit(data);
+  if (!plain.ok()) return AssertionFailure() << plain.status();
+  for (const double factor : factors) {
+    Data weighted = data;
+    weighted.weights.assign(data.num_rows(), factor);
+    const auto result = fit(weighted);
+    if (!result.ok()) return AssertionFailure() << result.status();
+    for (size_t r = 0; r < plain->restarts.size(); ++r) {
+      if (result->restarts[r].iterations != plain->restarts[r].iterations) {
+        return AssertionFailure() << "restart " << r << " made " << result->restarts[r].iterations
+                                  << " iterations with weights " << factor << ", "
+                                  << plain->restarts[r].iterations << " without";
+      }
+    }
+    AssertionResult same =
+        AllNear(result->theta, plain->theta, 1e-9, absl::StrCat("parameters, weights ", factor));
+    if (!same) return same;
+    if (result->optima.size() != plain->optima.size()) {
+      return AssertionFailure() << result->optima.size() << " optima with weights " << factor
+                                << ", " << plain->optima.size() << " without";
     }
   }
   return AssertionSuccess();

@@ -85,6 +85,11 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 // NaN and infinities anywhere fail the fit with a message that names the row.
 ::testing::AssertionResult NonFiniteRowsAreRejected(const FitFunction& fit, const Data& data);
 
+// Weights of another unit, `data` without weights times each of `factors`, change neither the
+// iterations of a restart nor, beyond 1e-9 relative, the parameters.
+::testing::AssertionResult WeightsHaveNoUnit(const FitFunction& fit, const Data& data,
+                                             const std::vector<double>& factors);
+
 // Fitting scale[d] x + shift[d] gives the same objective but for the volume, -n sum_d log scale[d].
 ::testing::AssertionResult FitIsEquivariant(const FitFunction& fit, const Data& data,
                                             const std::vector<double>& scale,

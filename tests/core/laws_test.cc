@@ -136,6 +136,11 @@ TEST_P(Laws, FitIsEquivariantUnderShiftsAndScales) {
   EXPECT_TRUE(FitIsEquivariant(fit, data_, std::vector(columns, 1.0), std::vector(columns, 1e8)));
 }
 
+TEST_P(Laws, WeightsHaveNoUnit) {
+  const auto fit = [this](const Data& data) { return Fit(data, 1e-9); };
+  EXPECT_TRUE(WeightsHaveNoUnit(fit, data_, {1e-9, 1e9}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, Laws, ::testing::ValuesIn(Cases()),
                          [](const auto& test) { return test.param.name; });
 
@@ -185,8 +190,8 @@ class Broken : public Model {
     sound_.GivenStep(prepared, block, posterior, workspace, stats);
   }
   absl::Status MStep(std::span<const double> theta, std::span<const double> stats,
-                     std::span<double> next, std::vector<Repair>& repairs) const override {
-    const absl::Status status = sound_.MStep(theta, stats, next, repairs);
+                     std::span<double> next, const MaximizeContext& context) const override {
+    const absl::Status status = sound_.MStep(theta, stats, next, context);
     if (after_m_step) after_m_step(theta, next);
     return status;
   }
@@ -344,6 +349,53 @@ TEST_F(LawsCanFail, NonFiniteRowsThatAreSkipped) {
     return absl::StatusOr<FitResult>(absl::InvalidArgumentError("there is a NaN somewhere"));
   };
   EXPECT_FALSE(NonFiniteRowsAreRejected(nameless, data_));
+}
+
+TEST_F(LawsCanFail, AnAbsoluteToleranceGivesWeightsAUnit) {
+  const auto absolute = [this](const Data& data) {
+    FitOptions options;
+    options.restarts = 2;
+    options.relative_tolerance = 0;
+    options.absolute_tolerance = 1e-3;
+    return FitData(options_, data, options);
+  };
+  EXPECT_FALSE(WeightsHaveNoUnit(absolute, data_, {1e-9}));
+  EXPECT_FALSE(WeightsHaveNoUnit(absolute, data_, {1e9}));
+}
+
+// The rounding of a floored model is forgiven; a mistake is not.
+TEST_F(LawsCanFail, ADecreaseIsFoundWithAVarianceAtItsFloor) {
+  Data collinear{.num_columns = 5, .values = {}, .weights = {}};
+  for (int64_t i = 0; i < data_.num_rows(); ++i) {
+    const double* const row = data_.values.data() + i * 5;
+    collinear.values.insert(collinear.values.end(), row, row + 4);
+    collinear.values.push_back(row[0] - 2 * row[1]);
+  }
+  const auto fit = [&](double mistake) {
+    const Subject subject = MakeSubject(options_, collinear);
+    Broken broken(*subject.model);
+    // The first component is drawn to the middle a little, in all columns alike.
+    broken.after_m_step = [&](auto, std::span<double> next) {
+      const std::span<double> means = Means(next);
+      for (size_t c = 0; c < 5; ++c) {
+        means[c] += mistake * (subject.summary.mean[c] - means[c]);
+      }
+    };
+    Pool pool(1);
+    Pool::Share share(pool);
+    RunOptions run;
+    run.share = &share;
+    FitOptions options;
+    options.restarts = 1;
+    options.relative_tolerance = 1e-12;
+    return Fit(broken, subject.table, subject.summary, options, run);
+  };
+  const auto sound = fit(0);
+  ASSERT_TRUE(sound.ok()) << sound.status();
+  EXPECT_EQ(sound->best.termination, Termination::kDegenerate) << sound->best.message;
+  const auto wrong = fit(0.01);
+  ASSERT_TRUE(wrong.ok()) << wrong.status();
+  EXPECT_EQ(wrong->best.termination, Termination::kObjectiveDecreased) << wrong->best.message;
 }
 
 TEST_F(LawsCanFail, AnAbsoluteRidgeIsNotEquivariant) {

@@ -140,7 +140,8 @@ TEST_F(TwoComponents, MaximizationNeedsSomeWeight) {
   const std::vector<double> nothing(subject_.model->statistics().size());
   Theta next(theta.size());
   std::vector<Repair> repairs;
-  EXPECT_TRUE(absl::IsFailedPrecondition(subject_.model->MStep(theta, nothing, next, repairs)));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(subject_.model->MStep(theta, nothing, next, {repairs, {}})));
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <latch>
+#include <new>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -182,6 +185,104 @@ TEST(Pool, ManySharesWorkAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(calls, 8 * 50 * 20);
+}
+
+// Four bodies run at the same time and all throw; of the rest none is begun.
+TEST(Pool, BodiesThatThrowOnAllThreadsThrowInTheCaller) {
+  Pool pool(4);
+  Pool::Share share(pool);
+  for (int round = 0; round < 50; ++round) {
+    std::latch all(4);
+    std::atomic<int> calls = 0;
+    EXPECT_THROW(share.For(1000,
+                           [&](int64_t, int) {
+                             ++calls;
+                             all.arrive_and_wait();
+                             throw std::bad_alloc();
+                           }),
+                 std::bad_alloc);
+    EXPECT_EQ(calls, 4);
+    // All threads are there again, each with a slot.
+    std::latch again(4);
+    std::vector<std::atomic<int>> uses(4);
+    share.For(4, [&](int64_t, int slot) {
+      ++uses[static_cast<size_t>(slot)];
+      again.arrive_and_wait();
+    });
+    for (const auto& n : uses) EXPECT_EQ(n, 1);
+  }
+}
+
+// Whichever side throws, the other's body has returned when the caller sees the exception.
+TEST(Pool, WaitsForRunningBodiesWhenOneThrows) {
+  for (const bool caller_throws : {false, true}) {
+    Pool pool(2);
+    Pool::Share share(pool);
+    const std::thread::id caller = std::this_thread::get_id();
+    for (int round = 0; round < 50; ++round) {
+      std::latch both(2);
+      std::atomic<int> begun = 0;
+      std::vector<int> plain(1, 0);
+      const auto loop = [&] {
+        share.For(100, [&](int64_t, int) {
+          if (begun++ < 2) both.arrive_and_wait();
+          if ((std::this_thread::get_id() == caller) == caller_throws) {
+            throw std::runtime_error("no");
+          }
+          std::this_thread::yield();
+          plain[0] = round + 1;
+        });
+      };
+      EXPECT_THROW(loop(), std::runtime_error);
+      EXPECT_EQ(plain[0], round + 1);
+    }
+  }
+}
+
+TEST(Pool, ThrowsOutOfNestedLoopsAndLeavesOtherSharesAlone) {
+  Pool pool(3);
+  std::atomic<int64_t> calls = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      Pool::Share share(pool);
+      for (int round = 0; round < 50; ++round) {
+        const auto loop = [&] {
+          share.For(7, [&](int64_t outer, int) {
+            share.For(5, [&](int64_t inner, int) {
+              if (t < 2 && outer == 3 && inner == 2) throw std::runtime_error(std::to_string(t));
+              if (t >= 2) ++calls;
+            });
+          });
+        };
+        if (t >= 2) {
+          loop();
+          continue;
+        }
+        try {
+          loop();
+          ADD_FAILURE() << "nothing was thrown";
+        } catch (const std::runtime_error& error) {
+          EXPECT_EQ(error.what(), std::to_string(t));
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(calls, 2 * 50 * 7 * 5);
+}
+
+TEST(Pool, OneThreadThrowsAtOnce) {
+  Pool pool(1);
+  Pool::Share share(pool);
+  int calls = 0;
+  EXPECT_THROW(share.For(10,
+                         [&](int64_t index, int) {
+                           ++calls;
+                           if (index == 2) throw std::bad_alloc();
+                         }),
+               std::bad_alloc);
+  EXPECT_EQ(calls, 3);
 }
 
 }  // namespace

@@ -17,15 +17,16 @@ namespace {
 using ::testing::HasSubstr;
 
 // Start parameters of one restart.
-absl::StatusOr<Theta> Draw(const Subject& subject, StartMethod method, uint64_t seed, int restart,
-                           int num_threads = 1) {
+absl::StatusOr<Theta> Draw(
+    const Subject& subject, StartMethod method, uint64_t seed, int restart, int num_threads = 1,
+    absl::FunctionRef<bool()> time_is_up = [] { return false; }) {
   Pool pool(num_threads);
   Pool::Share share(pool);
   Expectation expectation(*subject.model, subject.table, share, {});
   const Starts starts(*subject.model, subject.table, subject.summary, method, seed);
   Theta theta(subject.model->parameters().size());
   std::vector<Repair> repairs;
-  absl::Status status = starts.Draw(restart, expectation, theta, repairs);
+  absl::Status status = starts.Draw(restart, time_is_up, expectation, theta, repairs);
   if (!status.ok()) return status;
   return theta;
 }
@@ -133,6 +134,19 @@ TEST(Starts, FollowTheWeightsOfRows) {
   }
 }
 
+TEST(Starts, DoNotDependOnTheUnitOfWeights) {
+  Data data = Blobs(150, 4, 3, 5, 8);
+  for (double& value : data.values) value *= 1e-3;  // leaves room for the weights in sums
+  const auto plain = Draw(MakeSubject(Spherical(5), data), StartMethod::kKMeansPlusPlus, 1, 0);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  for (const double weight : {1e-315, 1e-9, 1e306}) {  // near the ends of what a double holds
+    data.weights.assign(150, weight);
+    const auto theta = Draw(MakeSubject(Spherical(5), data), StartMethod::kKMeansPlusPlus, 1, 0);
+    ASSERT_TRUE(theta.ok()) << theta.status();
+    for (size_t i = 0; i < 5; ++i) EXPECT_NEAR((*theta)[i], (*plain)[i], 1e-6) << weight;
+  }
+}
+
 TEST(Starts, SampleLargeTablesAndStillAssignEveryRow) {
   // More rows than the sample, some of them without weight.
   Data data = Blobs(60000, 1, 3, 40, 5);
@@ -162,6 +176,42 @@ TEST(Starts, CopeWithDuplicatedRows) {
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("got 5, must be at most 4"));
   }
+}
+
+TEST(Starts, AreRandomDistinctRowsOnceTimeIsUp) {
+  // Ten places with a hundred rows each: ten random rows would miss some.
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 1000; ++i) {
+    data.values.insert(data.values.end(), {100.0 * (i % 5), 100.0 * (i % 2)});
+  }
+  for (const int known : {0, 1, 4, 25}) {
+    int looks = 0;
+    const auto time_is_up = [&] { return looks++ >= known; };
+    const auto draw = [&](int num_components) {
+      looks = 0;
+      const Subject subject = MakeSubject(Spherical(num_components), data);
+      return Draw(subject, StartMethod::kKMeansPlusPlus, 1, 0, 1, time_is_up);
+    };
+    const auto theta = draw(10);
+    ASSERT_TRUE(theta.ok()) << theta.status();
+    for (int k = 0; k < 10; ++k) EXPECT_NEAR((*theta)[k], 0.1, 1e-12);
+    EXPECT_EQ(looks, known + 1);
+    EXPECT_THAT(std::string(draw(11).status().message()), HasSubstr("got 11, must be at most 10"));
+  }
+}
+
+TEST(Starts, SayThatRowsAreTooCloseForTheirScale) {
+  // Sixty different rows that five others, far out, make one.
+  Data data = Blobs(60, 1, 1, 1, 3);
+  data.values.insert(data.values.end(), 5, 1e20);
+  const Subject subject = MakeSubject(Spherical(3), data);
+  const absl::Status status = Draw(subject, StartMethod::kKMeansPlusPlus, 1, 0).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  const std::string message(status.message());
+  EXPECT_THAT(message, HasSubstr("got 3, must be at most 2"));
+  EXPECT_THAT(message, HasSubstr("scaling by the columns' standard deviations"));
+  EXPECT_THAT(message, HasSubstr("outliers"));
+  EXPECT_THAT(message, HasSubstr("fewer components"));
 }
 
 TEST(Starts, FitsWithDuplicatedRowsAreSound) {
