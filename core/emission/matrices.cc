@@ -77,8 +77,9 @@ class Matrices final : public Covariances {
         }
       }
       if (!Cholesky(matrix, num_columns_, cholesky)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(Name(m), ": got a matrix that is not, must be positive definite"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            Name(m),
+            ": got a matrix with an eigenvalue that is not positive, must be positive definite"));
       }
     }
     return absl::OkStatus();
@@ -108,7 +109,8 @@ class Matrices final : public Covariances {
       if (!log_determinant) {
         return absl::FailedPreconditionError(
             absl::StrCat(Name(m),
-                         ": got a matrix that is not, must be positive definite; use a "
+                         ": got a matrix with an eigenvalue that is not positive, must be positive "
+                         "definite; use a "
                          "ridge above 0, fewer components or a simpler covariance"));
       }
       mine.log_norm[m] = -num_columns_ * kHalfLog2Pi - 0.5 * *log_determinant;
