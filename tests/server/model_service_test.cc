@@ -300,16 +300,26 @@ TEST_F(ModelServiceTest, CallsAndImportsHoldNoMoreMemoryThanTheyMay) {
     writers.back()->Write(chunk);
   };
   for (int i = 0; i < 4; ++i) open();
-  // Once all four have arrived there is no room for a fifth.
+  // Once they have arrived there is no room for more.
   do {
     status = Import("m", std::string(900, 'x'));
   } while (Detail(status, kReasonPayload) != "IMPORT_MEMORY_FULL");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  // The attempts above hold some for a moment too, so the last of the four may have been refused.
+  int num_held = 0;
   for (auto& writer : writers) {
     writer->WritesDone();
-    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    const grpc::StatusCode code = writer->Finish().error_code();
+    num_held += code == grpc::StatusCode::INVALID_ARGUMENT;
+    EXPECT_TRUE(code == grpc::StatusCode::INVALID_ARGUMENT ||
+                code == grpc::StatusCode::RESOURCE_EXHAUSTED)
+        << code;
   }
-  status = Import("m", std::string(900, 'x'));
+  EXPECT_GE(num_held, 3);
+  // A call gives back what it held soon after its caller has heard of its end.
+  do {
+    status = Import("m", std::string(900, 'x'));
+  } while (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
 }
 
