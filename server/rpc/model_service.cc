@@ -39,12 +39,12 @@ class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersio
     if (ok) {
       const absl::Status status = call_.Try([this] { return Take(); });
       if (status.ok()) return StartRead(&request_);
-      return Finish(call_.End(status));
+      return End(status);
     }
-    if (call_.cancelled()) return Finish(call_.End(absl::CancelledError("the caller has gone")));
-    const absl::Status queued = calls_.control().Submit(
-        [this] { Finish(call_.End(call_.Try([this] { return Import(); }))); });
-    if (!queued.ok()) Finish(call_.End(queued));
+    if (call_.cancelled()) return End(absl::CancelledError("the caller has gone"));
+    const absl::Status queued =
+        calls_.control().Submit([this] { End(call_.Try([this] { return Import(); })); });
+    if (!queued.ok()) End(queued);
   }
 
   void OnDone() override { delete this; }
@@ -78,6 +78,13 @@ class ImportReactor final : public grpc::ServerReadReactor<v1::ImportModelVersio
     }
     file_.append(request_.data());
     return absl::OkStatus();
+  }
+
+  // A caller that hears of the end finds room for what it sends next.
+  void End(const absl::Status& status) {
+    std::string().swap(file_);
+    hold_.Drop();
+    Finish(call_.End(status));
   }
 
   absl::Status Import() {
