@@ -22,6 +22,7 @@ endif()
 if(EMSERVE_SANITIZE)
   add_compile_options(-fsanitize=${EMSERVE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${EMSERVE_SANITIZE})
+  add_compile_options(-g1)  # lines, which is what reports need, at less cost than everything
   add_compile_options(-Wno-maybe-uninitialized)  # GCC's instrumentation raises false alarms
 endif()
 
