@@ -6,145 +6,48 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/csv_records.h"
 #include "client/number.h"
 #include "client/utf8.h"
 
 namespace emserve::client {
 namespace {
 
-// Cuts text into records. Unquoted fields are views of the text; quoted ones live in `unquoted_`.
-class RecordReader {
- public:
-  RecordReader(std::string_view text, char separator) : rest_(text), separator_(separator) {}
-
-  // Reads the next record that is not blank into `fields`, valid until the next call. False at the
-  // end of the text; a quote that is not closed is an error.
-  absl::StatusOr<bool> Next(std::vector<std::string_view>& fields) {
-    while (!rest_.empty()) {
-      line_ = next_line_;
-      fields.clear();
-      unquoted_.clear();
-      if (absl::Status status = ReadRecord(fields); !status.ok()) return status;
-      const bool blank = fields.size() == 1 && !quoted_ &&
-                         fields[0].find_first_not_of(" \t") == std::string_view::npos;
-      if (!blank) return true;
-    }
-    return false;
-  }
-
-  // Line, from 1, where the last record began.
-  int64_t line() const { return line_; }
-
- private:
-  absl::Status ReadRecord(std::vector<std::string_view>& fields) {
-    quoted_ = false;
-    pending_.clear();
-    while (true) {
-      const bool is_quoted = !rest_.empty() && rest_.front() == '"';
-      if (is_quoted) {
-        if (absl::Status status = ReadQuoted(fields); !status.ok()) return status;
-      } else {
-        const char stops[] = {separator_, '\n'};
-        const size_t end = std::min(rest_.find_first_of(std::string_view(stops, 2)), rest_.size());
-        fields.push_back(rest_.substr(0, end));
-        rest_.remove_prefix(end);
-      }
-      if (!rest_.empty() && rest_.front() == separator_) {
-        rest_.remove_prefix(1);
-        continue;
-      }
-      if (!is_quoted && !fields.back().empty() && fields.back().back() == '\r') {
-        fields.back().remove_suffix(1);
-      }
-      if (!rest_.empty()) rest_.remove_prefix(1);  // the line feed
-      ++next_line_;
-      break;
-    }
-    // Only now are the strings at rest.
-    for (const auto& [field, text] : pending_) fields[field] = unquoted_[text];
-    return absl::OkStatus();
-  }
-
-  absl::Status ReadQuoted(std::vector<std::string_view>& fields) {
-    quoted_ = true;
-    rest_.remove_prefix(1);
-    std::string text;
-    while (true) {
-      const size_t quote = rest_.find('"');
-      if (quote == std::string_view::npos) {
-        return absl::InvalidArgumentError("a quoted field is not closed");
-      }
-      const std::string_view part = rest_.substr(0, quote);
-      next_line_ += std::count(part.begin(), part.end(), '\n');
-      text += part;
-      rest_.remove_prefix(quote + 1);
-      if (rest_.empty() || rest_.front() != '"') break;
-      text += '"';
-      rest_.remove_prefix(1);
-    }
-    if (rest_.substr(0, 2) == "\r\n" || rest_ == "\r") rest_.remove_prefix(1);
-    if (!rest_.empty() && rest_.front() != separator_ && rest_.front() != '\n') {
-      return absl::InvalidArgumentError("text follows a closing quote");
-    }
-    pending_.emplace_back(fields.size(), unquoted_.size());
-    unquoted_.push_back(std::move(text));
-    fields.emplace_back();
-    return absl::OkStatus();
-  }
-
-  std::string_view rest_;
-  const char separator_;
-  int64_t line_ = 1;
-  int64_t next_line_ = 1;
-  bool quoted_ = false;
-  std::vector<std::string> unquoted_;
-  std::vector<std::pair<size_t, size_t>> pending_;
-};
-
-std::string_view Trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+bool EqualWords(std::string_view a, std::string_view b) {
+  return absl::EqualsIgnoreCase(absl::string_view(a.data(), a.size()),
+                                absl::string_view(b.data(), b.size()));
 }
 
-bool IsMissing(std::string_view field) {
+bool IsMissing(std::string_view field, const std::vector<std::string>& words) {
   const std::string_view text = Trim(field);
-  if (text.empty()) return true;
-  if (text.size() > 3) return false;
-  const absl::string_view word(text.data(), text.size());
-  return absl::EqualsIgnoreCase(word, "NA") || absl::EqualsIgnoreCase(word, "NaN");
-}
-
-// `text` for an error message: printable, on one line, not too long.
-std::string Quoted(std::string_view text) {
-  constexpr size_t kLongest = 40;
-  std::string shown(text.substr(0, kLongest));
-  if (text.size() > kLongest) shown += "...";
-  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(shown), "\"");
+  return text.empty() || std::any_of(words.begin(), words.end(), [text](const std::string& word) {
+           return EqualWords(text, word);
+         });
 }
 
 // True if the fields of a first record are numbers, or missing ones among numbers.
-bool LooksLikeData(const std::vector<std::string_view>& fields) {
+bool LooksLikeData(const std::vector<std::string_view>& fields,
+                   const std::vector<std::string>& missing) {
   bool any = false;
   for (const std::string_view field : fields) {
     const bool is_number = ParseNumber(field).has_value();
-    if (!is_number && (Trim(field).empty() || !IsMissing(field))) return false;
+    if (!is_number && (Trim(field).empty() || !IsMissing(field, missing))) return false;
     any = any || is_number;
   }
   return any;
 }
 
-std::string NotFinite(const std::string& column, double cell) {
-  return absl::StrCat("column ", Quoted(column), ": ",
-                      std::isnan(cell)
-                          ? "is missing; leave the row out"
-                          : absl::StrCat("got ", FormatNumber(cell), ", must be finite"));
-}
+// The categories of a column of text, numbered as they come or as they are given.
+struct Categories {
+  absl::flat_hash_map<std::string, int64_t> codes;
+  std::vector<std::string> texts;
+  bool is_given = false;
+};
 
 // One pass over the records, and what it knows of each column.
 class TableReader {
@@ -179,11 +82,14 @@ class TableReader {
   }
 
  private:
-  enum class Kind { kUnknown, kNumber, kText };
+  // Text columns are left out; category columns hold codes until Finish, be they text or not.
+  enum class Kind { kUnknown, kNumber, kText, kCategory };
 
-  struct Hole {        // a cell that is not finite
-    int64_t line = 0;  // 0: none
-    double cell = 0;
+  // The first lines, 0 if none, with a cell that is missing or infinite.
+  struct Holes {
+    int64_t missing = 0;
+    int64_t infinite = 0;
+    double cell = 0;  // the infinite one
   };
 
   bool has_header() const { return options_.header.value_or(true); }
@@ -221,7 +127,7 @@ class TableReader {
                     [&names](const std::string& name) {
                       return std::find(names.begin(), names.end(), name) != names.end();
                     });
-    if (!options_.header.has_value() && !has_chosen && LooksLikeData(fields)) {
+    if (!options_.header.has_value() && !has_chosen && LooksLikeData(fields, options_.missing)) {
       return At(line, absl::InvalidArgumentError(
                           "the first line holds only numbers; say --no-header if it is a row of "
                           "data, --header if it names the columns"));
@@ -266,8 +172,85 @@ class TableReader {
     }
     for (const size_t f : chosen_) result_.table.columns.push_back(names[f]);
     kinds_.assign(chosen_.size(), options_.columns.empty() ? Kind::kUnknown : Kind::kNumber);
-    first_holes_.resize(chosen_.size());
+    holes_.resize(chosen_.size());
+    categories_.resize(chosen_.size());
+    for (size_t c = 0; c < chosen_.size(); ++c) ChooseKind(c);
     return absl::OkStatus();
+  }
+
+  void ChooseKind(size_t c) {
+    const std::string& name = result_.table.columns[c];
+    const auto contains = [&name](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (const auto given = options_.levels.find(name); given != options_.levels.end()) {
+      kinds_[c] = Kind::kCategory;
+      categories_[c].is_given = true;
+      categories_[c].texts = given->second;
+      for (size_t level = 0; level < given->second.size(); ++level) {
+        categories_[c].codes.emplace(given->second[level], static_cast<int64_t>(level));
+      }
+    } else if (contains(options_.categories) ||
+               (options_.all_categories && !contains(options_.numbers))) {
+      kinds_[c] = Kind::kCategory;
+    }
+  }
+
+  absl::StatusOr<double> Code(int64_t line, size_t c, std::string_view field) {
+    Categories& categories = categories_[c];
+    std::string text(Trim(field));
+    const auto found = categories.codes.find(text);
+    if (found != categories.codes.end()) return static_cast<double>(found->second);
+    const std::string column = absl::StrCat("column ", Quoted(result_.table.columns[c]), ": ");
+    if (categories.is_given) {
+      const size_t shown = std::min<size_t>(10, categories.texts.size());
+      return At(line,
+                absl::InvalidArgumentError(absl::StrCat(
+                    column, "got ", Quoted(text), ", must be one of the model's categories: ",
+                    absl::StrJoin(categories.texts.begin(),
+                                  categories.texts.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                    shown < categories.texts.size() ? ", ..." : "")));
+    }
+    if (!IsUtf8(text)) {
+      return At(
+          line,
+          absl::InvalidArgumentError(absl::StrCat(
+              column, "the category is not UTF-8; convert the file (iconv -f latin1 -t utf-8)")));
+    }
+    const auto code = static_cast<int64_t>(categories.texts.size());
+    categories.codes.emplace(text, code);
+    categories.texts.push_back(std::move(text));
+    return static_cast<double>(code);
+  }
+
+  // Turns the codes of a column into numbers if all its cells are numbers, else into the indices of
+  // its sorted categories, which are then the column's levels.
+  void SettleCategories(size_t c) {
+    Categories& categories = categories_[c];
+    std::vector<double> values(categories.texts.size());
+    bool all_numbers = true;
+    for (size_t i = 0; i < values.size() && all_numbers; ++i) {
+      const std::optional<double> number = ParseNumber(categories.texts[i]);
+      all_numbers = number.has_value();
+      values[i] = number.value_or(0);
+    }
+    if (!all_numbers) {
+      std::vector<std::string> sorted = categories.texts;
+      std::sort(sorted.begin(), sorted.end());
+      for (size_t i = 0; i < values.size(); ++i) {
+        const auto at = std::lower_bound(sorted.begin(), sorted.end(), categories.texts[i]);
+        values[i] = static_cast<double>(at - sorted.begin());
+      }
+      categories.texts = std::move(sorted);
+    } else {
+      categories.texts.clear();
+    }
+    Table& table = result_.table;
+    const size_t width = kinds_.size();
+    for (size_t row = 0; row < static_cast<size_t>(table.num_rows); ++row) {
+      double& cell = table.values[row * width + c];
+      if (!std::isnan(cell)) cell = values[static_cast<size_t>(cell)];
+    }
   }
 
   absl::Status AddRow(int64_t line, const std::vector<std::string_view>& fields) {
@@ -279,20 +262,28 @@ class TableReader {
     for (size_t c = 0; c < chosen_.size(); ++c) {
       double cell = std::numeric_limits<double>::quiet_NaN();
       const std::string_view field = fields[chosen_[c]];
-      if (kinds_[c] != Kind::kText && !IsMissing(field)) {
-        const std::optional<double> number = ParseNumber(field);
-        if (number.has_value()) {
-          cell = *number;
-          kinds_[c] = Kind::kNumber;
-        } else if (kinds_[c] == Kind::kUnknown) {
-          kinds_[c] = Kind::kText;
-        } else {
-          return At(line, absl::InvalidArgumentError(absl::StrCat(
-                              "column ", Quoted(result_.table.columns[c]), ": got ", Quoted(field),
-                              ", must be a number (or empty, NA or NaN where it is missing)")));
-        }
+      if (kinds_[c] == Kind::kText || IsMissing(field, options_.missing)) {
+        // stays missing
+      } else if (kinds_[c] == Kind::kCategory) {
+        const absl::StatusOr<double> code = Code(line, c, field);
+        if (!code.ok()) return code.status();
+        cell = *code;
+      } else if (const std::optional<double> number = ParseNumber(field); number.has_value()) {
+        cell = *number;
+        kinds_[c] = Kind::kNumber;
+      } else if (kinds_[c] == Kind::kUnknown) {
+        kinds_[c] = Kind::kText;
+      } else {
+        return At(line, absl::InvalidArgumentError(absl::StrCat(
+                            "column ", Quoted(result_.table.columns[c]), ": got ", Quoted(field),
+                            ", must be a number (or empty, NA, NaN or ? where it is missing)")));
       }
-      if (!std::isfinite(cell) && first_holes_[c].line == 0) first_holes_[c] = {line, cell};
+      Holes& holes = holes_[c];
+      if (std::isnan(cell) && holes.missing == 0) holes.missing = line;
+      if (std::isinf(cell) && holes.infinite == 0) {
+        holes.infinite = line;
+        holes.cell = cell;
+      }
       result_.table.values.push_back(cell);
     }
     ++result_.table.num_rows;
@@ -318,13 +309,15 @@ class TableReader {
       return absl::InvalidArgumentError(absl::StrCat(
           source_, ": got no column of numbers, must have at least one", SeparatorHint()));
     }
-    int64_t first = std::numeric_limits<int64_t>::max();
+    bool any_levels = false;
     for (const size_t c : kept) {
-      const auto& [line, cell] = first_holes_[c];
-      if (line == 0 || line >= first) continue;
-      first = line;
-      result_.finite = At(line, absl::InvalidArgumentError(NotFinite(table.columns[c], cell)));
+      if (kinds_[c] == Kind::kCategory && !categories_[c].is_given) SettleCategories(c);
+      any_levels = any_levels || !categories_[c].texts.empty();
     }
+    if (any_levels) {
+      for (const size_t c : kept) table.levels.push_back(std::move(categories_[c].texts));
+    }
+    FindHoles(kept);
     if (!left_out.empty()) {
       const size_t width = kinds_.size();
       size_t to = 0;
@@ -342,13 +335,35 @@ class TableReader {
     return std::move(result_);
   }
 
+  void FindHoles(const std::vector<size_t>& kept) {
+    int64_t missing = std::numeric_limits<int64_t>::max();
+    int64_t infinite = missing;
+    for (const size_t c : kept) {
+      const std::string column = absl::StrCat("column ", Quoted(result_.table.columns[c]), ": ");
+      const Holes& holes = holes_[c];
+      if (holes.missing > 0 && holes.missing < missing) {
+        missing = holes.missing;
+        result_.complete =
+            At(missing,
+               absl::InvalidArgumentError(absl::StrCat(column, "is missing; leave the row out")));
+      }
+      if (holes.infinite > 0 && holes.infinite < infinite) {
+        infinite = holes.infinite;
+        result_.finite =
+            At(infinite, absl::InvalidArgumentError(absl::StrCat(
+                             column, "got ", FormatNumber(holes.cell), ", must be finite")));
+      }
+    }
+  }
+
   const std::string& source_;
   const CsvOptions& options_;
   size_t num_fields_ = 0;
   std::vector<size_t> chosen_;  // field of each column of the table
   std::vector<Kind> kinds_;
-  std::vector<Hole> first_holes_;  // of each column
-  std::string only_field_;         // of a first record that has one field
+  std::vector<Holes> holes_;            // of each column
+  std::vector<Categories> categories_;  // of each column
+  std::string only_field_;              // of a first record that has one field
   CsvTable result_;
 };
 
@@ -367,34 +382,6 @@ absl::StatusOr<std::vector<std::string>> SplitCsvRecord(std::string_view record)
   std::vector<std::string> out;
   for (const std::string_view field : fields) out.emplace_back(Trim(field));
   return out;
-}
-
-void AppendCsvRecord(std::span<const std::string> fields, std::string& out) {
-  for (size_t i = 0; i < fields.size(); ++i) {
-    if (i > 0) out += ',';
-    const std::string& field = fields[i];
-    const bool plain = !field.empty() && field.find_first_of(",\"\r\n") == std::string::npos &&
-                       Trim(field).size() == field.size();
-    if (plain) {
-      out += field;
-      continue;
-    }
-    out += '"';
-    for (const char c : field) {
-      if (c == '"') out += '"';
-      out += c;
-    }
-    out += '"';
-  }
-  out += '\n';
-}
-
-void AppendCsvRecord(std::span<const double> values, std::string& out) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (i > 0) out += ',';
-    AppendNumber(values[i], out);
-  }
-  out += '\n';
 }
 
 }  // namespace emserve::client

@@ -1,16 +1,21 @@
 // Tables as CSV (RFC 4180).
 //
 // Reading: the first record is the header, UTF-8. Fields may be quoted, records end in LF or CRLF,
-// a byte order mark and lines without any field are skipped. An empty field, NA and NaN (in any
-// case) are missing values.
+// a byte order mark and lines without any field are skipped. An empty field, NA, NaN (in any case)
+// and ? are missing values.
 //
 // Which columns are read: the chosen ones, all of which must be numbers; or, if none are chosen,
 // every column that has a name and whose first non-missing field is a number. The columns that are
 // left out for that reason are named in a note. A later field that is no number is an error with
 // its line.
+//
+// Columns of categories may hold text. One whose cells are all numbers stays as it is; of any other
+// the cells become the indices of its categories in sorted order (bytes, so that the order of the
+// rows does not matter), whose names are Table::levels.
 #ifndef EMSERVE_CLIENT_CSV_H_
 #define EMSERVE_CLIENT_CSV_H_
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,15 +35,24 @@ struct CsvOptions {
   // is, and one that holds only numbers is refused, because it may be the first row of the data.
   std::optional<bool> header = {};
   char separator = ',';
+  // Cells that are missing, in any case, beside empty ones.
+  std::vector<std::string> missing = {"NA", "NaN", "?"};
+  // Columns of categories by name, or all but `numbers`.
+  std::vector<std::string> categories = {};
+  bool all_categories = false;
+  std::vector<std::string> numbers = {};
+  // Columns whose categories are known: their names in order. Any other cell is an error.
+  std::map<std::string, std::vector<std::string>> levels = {};
 };
 
 struct CsvTable {
   Table table;
   // What a person should know: columns that were left out.
   std::vector<std::string> notes;
-  // OK if every cell is finite; otherwise InvalidArgument about the first one that is missing or
-  // infinite, with its line: for those who cannot use such a table.
+  // OK if no cell is infinite, and if none is missing; otherwise InvalidArgument about the first
+  // one that is, with its line: for those who cannot use such a table.
   absl::Status finite;
+  absl::Status complete;
 };
 
 // Parses `text`. `source` names it in errors (InvalidArgument, "<source>:<line>: ..."). At least
@@ -54,6 +68,9 @@ absl::StatusOr<std::vector<std::string>> SplitCsvRecord(std::string_view record)
 void AppendCsvRecord(std::span<const std::string> fields, std::string& out);
 // Appends a record of numbers, each the shortest that reads back as the same double.
 void AppendCsvRecord(std::span<const double> values, std::string& out);
+// The same with the names of categories for the numbers of those columns that have `levels`.
+void AppendCsvRecord(std::span<const double> values,
+                     std::span<const std::vector<std::string>> levels, std::string& out);
 
 }  // namespace emserve::client
 

@@ -47,21 +47,56 @@ absl::StatusOr<Table> Select(Table table, const std::vector<std::string>& column
   return out;
 }
 
-// Why a table without lines is not finite, if it is not.
-absl::Status CheckFinite(const Table& table, const std::string& path) {
-  const auto hole = std::find_if(table.values.begin(), table.values.end(),
-                                 [](double cell) { return !std::isfinite(cell); });
-  if (hole == table.values.end()) return absl::OkStatus();
-  const size_t at = static_cast<size_t>(hole - table.values.begin());
-  const std::string where =
-      absl::StrCat(path, ": column \"", table.columns[at % table.columns.size()], "\": ");
-  const std::string row = absl::StrCat(" in row ", at / table.columns.size(), ", counted from 0");
-  if (std::isnan(*hole)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, "is missing", row, "; leave the row out"));
+// Why a table without lines is not complete or not finite, if it is not.
+void CheckCells(const std::string& path, DataFile& file) {
+  const Table& table = file.table;
+  const auto where = [&](auto hole) {
+    const size_t at = static_cast<size_t>(hole - table.values.begin());
+    return std::pair(
+        absl::StrCat(path, ": column \"", table.columns[at % table.columns.size()], "\": "),
+        absl::StrCat(" in row ", at / table.columns.size(), ", counted from 0"));
+  };
+  const auto missing = std::find_if(table.values.begin(), table.values.end(),
+                                    [](double cell) { return std::isnan(cell); });
+  if (missing != table.values.end()) {
+    const auto [column, row] = where(missing);
+    file.complete =
+        absl::InvalidArgumentError(absl::StrCat(column, "is missing", row, "; leave the row out"));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(where, "got ", FormatNumber(*hole), row, ", must be finite"));
+  const auto infinite = std::find_if(table.values.begin(), table.values.end(),
+                                     [](double cell) { return std::isinf(cell); });
+  if (infinite != table.values.end()) {
+    const auto [column, row] = where(infinite);
+    file.finite = absl::InvalidArgumentError(
+        absl::StrCat(column, "got ", FormatNumber(*infinite), row, ", must be finite"));
+  }
+}
+
+// Numbers the categories of a table's columns as `levels` does, which are all the text it may hold.
+absl::Status UseLevels(const std::map<std::string, std::vector<std::string>>& levels,
+                       const std::string& path, Table& table) {
+  for (size_t c = 0; c < table.levels.size(); ++c) {
+    const auto given = levels.find(table.columns[c]);
+    std::vector<double> codes;
+    for (const std::string& text : table.levels[c]) {
+      const auto end =
+          given == levels.end() ? std::vector<std::string>::const_iterator() : given->second.end();
+      const auto at = given == levels.end() ? end : std::find(given->second.begin(), end, text);
+      if (at == end) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(path, ": column \"", table.columns[c], "\": got \"", text, "\", must be ",
+                         given == levels.end() ? "a number" : absl::StrJoin(given->second, ", ")));
+      }
+      codes.push_back(static_cast<double>(at - given->second.begin()));
+    }
+    if (codes.empty()) continue;
+    table.levels[c] = given->second;
+    for (size_t i = c; i < table.values.size(); i += table.columns.size()) {
+      if (!std::isnan(table.values[i]))
+        table.values[i] = codes[static_cast<size_t>(table.values[i])];
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -80,17 +115,27 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
     if (table.ok()) table = Select(*std::move(table), columns, source);
     if (!table.ok()) return table.status();
     file.table = *std::move(table);
-    file.finite = CheckFinite(file.table, source);
+    CheckCells(source, file);
   } else {
     const char by_name = absl::EndsWithIgnoreCase(path, ".tsv") ? '\t' : ',';
-    const CsvOptions csv{.columns = columns,
-                         .header = options.header,
-                         .separator = options.separator.value_or(by_name)};
+    CsvOptions csv{.columns = columns,
+                   .header = options.header,
+                   .separator = options.separator.value_or(by_name),
+                   .categories = options.categories,
+                   .all_categories = options.all_categories,
+                   .numbers = options.numbers,
+                   .levels = options.levels};
+    if (options.missing.has_value()) csv.missing = *options.missing;
+    if (in_order && !options.levels.empty()) {  // which columns they are of is not known yet
+      csv.all_categories = true;
+      csv.levels.clear();
+    }
     absl::StatusOr<CsvTable> parsed = ParseCsv(*bytes, source, csv);
     if (!parsed.ok()) return parsed.status();
     file.table = std::move(parsed->table);
     file.notes = std::move(parsed->notes);
     file.finite = std::move(parsed->finite);
+    file.complete = std::move(parsed->complete);
   }
   if (in_order) {
     if (file.table.columns.size() != options.columns.size()) {
@@ -100,6 +145,9 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
           options.columns.size(), ": ", absl::StrJoin(options.columns, ", ")));
     }
     file.table.columns = options.columns;
+    if (absl::Status status = UseLevels(options.levels, source, file.table); !status.ok()) {
+      return status;
+    }
   }
   return file;
 }
@@ -112,7 +160,7 @@ absl::Status WriteCsvFile(const Table& table, const std::string& path) {
   AppendCsvRecord(table.columns, buffer);
   const size_t width = table.columns.size();
   for (size_t row = 0; row < static_cast<size_t>(table.num_rows); ++row) {
-    AppendCsvRecord(std::span(table.values).subspan(row * width, width), buffer);
+    AppendCsvRecord(std::span(table.values).subspan(row * width, width), table.levels, buffer);
     if (buffer.size() >= kFlush) {
       if (absl::Status status = (*file)->Write(buffer); !status.ok()) return status;
       buffer.clear();

@@ -2,6 +2,7 @@
 #ifndef EMSERVE_CLIENT_DATA_FILE_H_
 #define EMSERVE_CLIENT_DATA_FILE_H_
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,13 @@ struct DataFileOptions {
   std::optional<bool> header = {};
   // Between the fields of a CSV file. Default: a tab if the name ends in .tsv, else a comma.
   std::optional<char> separator = {};
+  // Cells of a CSV file that are missing beside empty ones. Default: NA, NaN and ?.
+  std::optional<std::vector<std::string>> missing = {};
+  // Columns of categories, which may hold text in a CSV file (client/csv.h).
+  std::vector<std::string> categories = {};
+  bool all_categories = false;
+  std::vector<std::string> numbers = {};
+  std::map<std::string, std::vector<std::string>> levels = {};
   // True: a file without names (NPY, or no header) must have exactly as many columns as `columns`
   // and gets these names in order, instead of being asked for c0, c1, ...
   bool unnamed_in_order = false;
@@ -33,9 +41,10 @@ struct DataFile {
   bool has_names = false;
   // What a person should know, e.g. columns that were left out.
   std::vector<std::string> notes;
-  // OK if every cell is finite; otherwise InvalidArgument about the first one that is missing or
-  // infinite: for those who cannot use such a table.
+  // OK if no cell is infinite, and if none is missing; otherwise InvalidArgument about the first
+  // one that is: for those who cannot use such a table.
   absl::Status finite;
+  absl::Status complete;
 };
 
 // Reads a file, "-" for the standard input. Its first bytes tell NPY from CSV. InvalidArgument with

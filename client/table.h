@@ -15,6 +15,9 @@ struct Table {
   int64_t num_rows = 0;
   // Cells [num_rows x columns], row-major. NaN is a missing value.
   std::vector<double> values;
+  // Empty, or the names of each column's categories: cell v of column c means levels[c][v]. Columns
+  // of numbers have none.
+  std::vector<std::vector<std::string>> levels = {};
 
   int64_t num_columns() const { return static_cast<int64_t>(columns.size()); }
 };

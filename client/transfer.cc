@@ -49,7 +49,13 @@ absl::Status DatasetError(const v1::Dataset& dataset) {
 absl::StatusOr<v1::Dataset> Client::Upload(const Table& table, const DatasetOptions& dataset,
                                            const TransferOptions& options) {
   v1::Dataset declaration;
-  for (const std::string& name : table.columns) declaration.add_columns()->set_name(name);
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    v1::Column& column = *declaration.add_columns();
+    column.set_name(table.columns[c]);
+    if (c >= table.levels.size() || table.levels[c].empty()) continue;
+    column.set_kind(v1::COLUMN_KIND_CATEGORICAL);
+    column.mutable_levels()->Add(table.levels[c].begin(), table.levels[c].end());
+  }
   declaration.set_num_rows(table.num_rows);
   declaration.set_element_type(v1::ELEMENT_TYPE_FLOAT64);
   declaration.set_description(dataset.description);
@@ -217,7 +223,13 @@ absl::StatusOr<Table> Client::DownloadTable(const std::string& name,
   const absl::StatusOr<v1::Dataset> dataset = GetDataset(name);
   if (!dataset.ok()) return dataset.status();
   Table table;
-  for (const v1::Column& column : dataset->columns()) table.columns.push_back(column.name());
+  bool any_levels = false;
+  for (const v1::Column& column : dataset->columns()) {
+    table.columns.push_back(column.name());
+    table.levels.emplace_back(column.levels().begin(), column.levels().end());
+    any_levels = any_levels || !table.levels.back().empty();
+  }
+  if (!any_levels) table.levels.clear();
   table.num_rows = dataset->num_rows();
   const v1::ElementType type = dataset->element_type();
   const size_t size = static_cast<size_t>(WireElementSize(type));

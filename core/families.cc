@@ -1,11 +1,17 @@
 #include "core/families.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/emission/noise.h"
+#include "core/emission/product.h"
+#include "core/latent/kmeans.h"
 #include "core/latent/mixture.h"
 
 namespace emserve {
@@ -13,23 +19,152 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr std::array kMixtureCapabilities = {"row_weights"sv, "restarts"sv,       "warm_start"sv,
-                                             "time_budget"sv, "variance_floor"sv, "criteria"sv,
-                                             "sampling"sv};
-constexpr std::array kMixtureOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv};
-
-// The list. Order is that of EmissionOptions within MixtureOptions.
-constexpr std::array kFamilies = {
-    FamilyInfo{
-        "gaussian_mixture",
-        "Mixture of multivariate normals with full, tied, diagonal or spherical covariances.",
-        kMixtureCapabilities, kMixtureOutputs},
+constexpr std::array kCapabilities = {
+    CapabilityInfo{"row_weights", "Rows count as often as their weight says."},
+    CapabilityInfo{"missing_cells", "Missing cells are integrated out."},
+    CapabilityInfo{"labels", "Known components of rows, as sets or plausibilities."},
+    CapabilityInfo{"constraints", "Parameters fixed or tied, element by element."},
+    CapabilityInfo{"priors", "Conjugate priors; the penalised objective is climbed."},
+    CapabilityInfo{"noise", "A uniform noise component."},
+    CapabilityInfo{"restarts", "Independent starts; every optimum with its frequency."},
+    CapabilityInfo{"distance_starts", "Starts by distances: k-means++, k-means, agglomeration."},
+    CapabilityInfo{"warm_start", "Starts from parameters, responsibilities or a stored model."},
+    CapabilityInfo{"classification_em", "Hard assignments."},
+    CapabilityInfo{"stochastic_em", "Assignments drawn from the posterior."},
+    CapabilityInfo{"annealed_em", "Deterministic annealing."},
+    CapabilityInfo{"stepwise_em", "Online EM over mini-batches."},
+    CapabilityInfo{"update", "A stored model takes in new data without the old ones."},
+    CapabilityInfo{"acceleration", "SQUAREM and Anderson steps, kept monotone."},
+    CapabilityInfo{"collapse_policy",
+                   "Collapsed components are held, failed, respawned or dropped."},
+    CapabilityInfo{"float32_storage", "Cells stored as float32, sums in float64."},
+    CapabilityInfo{"criteria", "AIC, BIC, ICL, entropy and separation; sweeps choose by them."},
+    CapabilityInfo{"sampling", "Rows can be drawn from the model."},
+    CapabilityInfo{"imputation", "Missing cells given the observed ones, with variances."},
 };
-static_assert(kFamilies.size() == std::variant_size_v<EmissionOptions>);
+
+// What a family lacks, and what few have; the rest is written once for all.
+struct Traits {
+  bool missing = true;     // cells may be missing
+  bool noise = false;      // continuous, so that a uniform density can stand beside it
+  bool distances = true;   // between cells
+  bool likelihood = true;  // is a distribution
+};
+
+constexpr bool Has(const Traits& traits, std::string_view capability) {
+  if (capability == "missing_cells" || capability == "imputation") return traits.missing;
+  if (capability == "noise") return traits.noise;
+  if (capability == "distance_starts") return traits.distances;
+  if (capability == "criteria" || capability == "sampling" || capability == "priors" ||
+      capability == "stochastic_em" || capability == "annealed_em" ||
+      capability == "collapse_policy") {
+    return traits.likelihood;
+  }
+  return true;
+}
+
+// The names of what a family with these traits can do.
+class CapabilitiesOf {
+ public:
+  explicit constexpr CapabilitiesOf(Traits traits) {
+    for (const CapabilityInfo& capability : kCapabilities) {
+      if (Has(traits, capability.name)) names_[size_++] = capability.name;
+    }
+  }
+  constexpr operator std::span<const std::string_view>() const {  // NOLINT: a view of it
+    return std::span(names_).first(size_);
+  }
+
+ private:
+  std::array<std::string_view, kCapabilities.size()> names_;
+  size_t size_ = 0;
+};
+
+constexpr Traits kContinuousTraits{.noise = true};
+constexpr Traits kCodeTraits{.distances = false};
+constexpr Traits kWholeRowTraits{.missing = false};
+constexpr Traits kCentresTraits{.likelihood = false};
+
+constexpr CapabilitiesOf kContinuous(kContinuousTraits);
+constexpr CapabilitiesOf kDiscrete(Traits{});
+constexpr CapabilitiesOf kCodes(kCodeTraits);
+constexpr CapabilitiesOf kWholeRows(kWholeRowTraits);
+constexpr CapabilitiesOf kCentres(kCentresTraits);
+
+constexpr std::array kOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv, "imputed"sv,
+                                 "imputed_variances"sv};
+constexpr std::span<const std::string_view> kAllOutputs(kOutputs);
+constexpr std::span<const std::string_view> kOutputsOfWholeRows = kAllOutputs.first(3);
+
+// The list. Order is that of EmissionOptions within MixtureOptions; k-means comes last.
+constexpr std::array kFamilies = {
+    FamilyInfo{"gaussian_mixture",
+               "Mixture of multivariate normals with the 14 covariance structures of Celeux and "
+               "Govaert.",
+               kContinuous, kAllOutputs},
+    FamilyInfo{"student_t_mixture",
+               "Mixture of multivariate t distributions with the same structures of their scales.",
+               kContinuous, kAllOutputs},
+    FamilyInfo{"bernoulli_mixture", "Mixture of independent binary columns.", kDiscrete,
+               kAllOutputs},
+    FamilyInfo{"categorical_mixture",
+               "Latent class analysis: mixture of independent categorical columns.", kCodes,
+               kAllOutputs},
+    FamilyInfo{"multinomial_mixture", "Mixture of multinomials: rows of counts.", kWholeRows,
+               kOutputsOfWholeRows},
+    FamilyInfo{"poisson_mixture", "Mixture of independent Poisson counts.", kDiscrete, kAllOutputs},
+    FamilyInfo{"negative_binomial_mixture", "Mixture of independent overdispersed counts.",
+               kDiscrete, kAllOutputs},
+    FamilyInfo{"exponential_mixture", "Mixture of independent exponential columns.", kContinuous,
+               kAllOutputs},
+    FamilyInfo{"gamma_mixture", "Mixture of independent gamma columns.", kContinuous, kAllOutputs},
+    FamilyInfo{"log_normal_mixture", "Mixture of independent log-normal columns.", kContinuous,
+               kAllOutputs},
+    FamilyInfo{"von_mises_fisher_mixture", "Mixture of von Mises-Fisher directions.", kWholeRows,
+               kOutputsOfWholeRows},
+    FamilyInfo{"product_mixture",
+               "Mixture whose blocks of columns have emissions of their own: mixed types of data.",
+               kContinuous, kAllOutputs},
+    FamilyInfo{"kmeans", "k-means and spherical k-means.", kCentres, kAllOutputs},
+};
+static_assert(kFamilies.size() == std::variant_size_v<EmissionOptions> + 1);
 
 absl::Status WithPath(std::string_view path, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(std::string(path), std::string(status.message())));
+}
+
+// Options are fields of the emission of `path`; columns are fields of the fit.
+absl::Status OfEmission(std::string_view path, const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return WithPath(absl::StrCat(std::string(path), "emission."), status);
+}
+
+// Calls body(part, path, its summary, its names) for every part of a product in turn, until one
+// fails. InvalidArgument for parts that do not make up all columns.
+template <typename Options, typename Body>
+absl::Status ForEachPart(Options& options, const Summary& summary,
+                         const std::vector<std::string>& names, Body body) {
+  const auto num_columns = static_cast<int>(summary.mean.size());
+  int first = 0;
+  for (size_t p = 0; p < options.parts.size(); ++p) {
+    auto& part = options.parts[p];
+    const std::string path = absl::StrCat("parts[", p, "].");
+    if (!(part.num_columns >= 1 && part.num_columns <= num_columns - first)) {
+      return absl::InvalidArgumentError(absl::StrCat(path, "columns: got ", part.num_columns,
+                                                     ", must be 1 to ", num_columns - first,
+                                                     ", the columns that are left"));
+    }
+    const std::vector<std::string> part_names(names.begin() + first,
+                                              names.begin() + first + part.num_columns);
+    absl::Status status =
+        body(part, SummaryOfColumns(summary, first, part.num_columns), part_names);
+    if (!status.ok()) return OfEmission(path, status);
+    first += part.num_columns;
+  }
+  if (first == num_columns) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("parts: got some of ", first, " columns, must be of all ", num_columns));
 }
 
 struct EmissionMaker {
@@ -37,26 +172,149 @@ struct EmissionMaker {
   const Summary& summary;
   const std::vector<std::string>& names;
 
-  absl::StatusOr<std::unique_ptr<Emission>> operator()(const GaussianOptions& options) const {
+  using Result = absl::StatusOr<std::unique_ptr<Emission>>;
+  Result operator()(const GaussianOptions& options) const {
     return MakeGaussian(options, num_components, summary, names);
   }
+  Result operator()(const StudentTOptions& options) const {
+    return MakeStudentT(options, num_components, summary, names);
+  }
+  Result operator()(const BernoulliOptions& options) const {
+    return MakeBernoulli(options, num_components, summary, names);
+  }
+  Result operator()(const CategoricalOptions& options) const {
+    return MakeCategorical(options, num_components, summary, names);
+  }
+  Result operator()(const MultinomialOptions& options) const {
+    return MakeMultinomial(options, num_components, summary, names);
+  }
+  Result operator()(const PoissonOptions& options) const {
+    return MakePoisson(options, num_components, summary, names);
+  }
+  Result operator()(const NegativeBinomialOptions& options) const {
+    return MakeNegativeBinomial(options, num_components, summary, names);
+  }
+  Result operator()(const ExponentialOptions& options) const {
+    return MakeExponential(options, num_components, summary, names);
+  }
+  Result operator()(const GammaOptions& options) const {
+    return MakeGamma(options, num_components, summary, names);
+  }
+  Result operator()(const LogNormalOptions& options) const {
+    return MakeLogNormal(options, num_components, summary, names);
+  }
+  Result operator()(const VonMisesFisherOptions& options) const {
+    return MakeVonMisesFisher(options, num_components, summary, names);
+  }
+  Result operator()(const ProductOptions& options) const {
+    std::vector<ProductPart> parts;
+    absl::Status status =
+        ForEachPart(options, summary, names,
+                    [&](const ProductOptions::Part& part, const Summary& of_part,
+                        const std::vector<std::string>& part_names) {
+                      Result emission = std::visit(
+                          EmissionMaker{num_components, of_part, part_names}, part.emission);
+                      if (!emission.ok()) return emission.status();
+                      parts.push_back({part.name, *std::move(emission)});
+                      return absl::OkStatus();
+                    });
+    if (!status.ok()) return status;
+    return MakeProduct(std::move(parts));
+  }
 };
+
+// Fills in what an emission takes from the data.
+struct EmissionResolver {
+  const Summary& summary;
+  const std::vector<std::string>& names;
+
+  absl::Status operator()(CategoricalOptions& options) const {
+    return Assign(ResolveCategorical(options, summary, names), options);
+  }
+  absl::Status operator()(MultinomialOptions& options) const {
+    return Assign(ResolveMultinomial(options, summary), options);
+  }
+  absl::Status operator()(ProductOptions& options) const {
+    return ForEachPart(options, summary, names,
+                       [](ProductOptions::Part& part, const Summary& of_part,
+                          const std::vector<std::string>& part_names) {
+                         return std::visit(EmissionResolver{of_part, part_names}, part.emission);
+                       });
+  }
+  template <typename Options>
+  absl::Status operator()(Options&) const {
+    return absl::OkStatus();  // no option of theirs has a default by the data
+  }
+
+ private:
+  template <typename Options>
+  static absl::Status Assign(absl::StatusOr<Options> resolved, Options& options) {
+    if (!resolved.ok()) return resolved.status();
+    options = *std::move(resolved);
+    return absl::OkStatus();
+  }
+};
+
+bool HasNoise(size_t family) {
+  const std::span<const std::string_view> capabilities = kFamilies[family].capabilities;
+  return std::find(capabilities.begin(), capabilities.end(), "noise") != capabilities.end();
+}
+
+// Whether a uniform density can stand beside the emission's.
+bool IsContinuous(const EmissionOptions& options) {
+  if (const auto* const product = std::get_if<ProductOptions>(&options)) {
+    return std::all_of(
+        product->parts.begin(), product->parts.end(),
+        [](const ProductOptions::Part& part) { return HasNoise(part.emission.index()); });
+  }
+  return HasNoise(options.index());
+}
+
+// Whether options with one value per column, or one for all, are the same.
+bool SameSpread(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+  if (a.empty() || b.empty()) return a.empty() && b.empty();
+  if (a.size() != b.size() && a.size() != 1 && b.size() != 1) return false;
+  for (size_t c = 0; c < std::max(a.size(), b.size()); ++c) {
+    if (a[a.size() == 1 ? 0 : c] != b[b.size() == 1 ? 0 : c]) return false;
+  }
+  return true;
+}
 
 bool SameParts(const GaussianOptions& a, const GaussianOptions& b) {
   return a.covariance == b.covariance;
 }
+bool SameParts(const StudentTOptions& a, const StudentTOptions& b) {
+  return a.covariance == b.covariance && a.shared_degrees_of_freedom == b.shared_degrees_of_freedom;
+}
+bool SameParts(const VonMisesFisherOptions& a, const VonMisesFisherOptions& b) {
+  return a.shared_concentration == b.shared_concentration;
+}
+bool SameParts(const CategoricalOptions& a, const CategoricalOptions& b) {
+  return SameSpread(a.first, b.first) && SameSpread(a.num_levels, b.num_levels);
+}
+bool SameParts(const ProductOptions& a, const ProductOptions& b);
+// Layouts tell the rest.
+template <typename Options>
+bool SameParts(const Options&, const Options&) {
+  return true;
+}
 
-bool SameEmission(const EmissionOptions& a, const EmissionOptions& b) {
+template <typename Variant>
+bool SameEmission(const Variant& a, const Variant& b) {
   if (a.index() != b.index()) return false;
   return std::visit(
       [&b](const auto& mine) { return SameParts(mine, std::get<std::decay_t<decltype(mine)>>(b)); },
       a);
 }
+bool SameParts(const ProductOptions& a, const ProductOptions& b) {
+  return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(),
+                    [](const ProductOptions::Part& x, const ProductOptions::Part& y) {
+                      return x.name == y.name && x.num_columns == y.num_columns &&
+                             SameEmission(x.emission, y.emission);
+                    });
+}
 
-absl::StatusOr<std::unique_ptr<Model>> MakeMixtureModel(const MixtureOptions& options,
-                                                        const Summary& summary,
-                                                        const std::vector<std::string>& names) {
-  const int num_components = options.num_components;
+absl::Status CheckComponents(int num_components, const Summary& summary) {
   if (!(num_components >= 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("num_components: got ", num_components, ", must be at least 1"));
@@ -66,32 +324,80 @@ absl::StatusOr<std::unique_ptr<Model>> MakeMixtureModel(const MixtureOptions& op
         "num_components: got ", num_components, ", must be at most ", summary.num_weighted_rows,
         ", the number of rows with positive weight; use fewer components or more rows"));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Make(const MixtureOptions& options, const Summary& summary,
+                                            const std::vector<std::string>& names) {
+  absl::Status status = CheckComponents(options.num_components, summary);
+  if (!status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Emission>> emission =
-      std::visit(EmissionMaker{num_components, summary, names}, options.emission);
-  if (!emission.ok()) {
-    // Options are fields of the emission; columns are fields of the fit.
-    const bool of_options = absl::IsInvalidArgument(emission.status());
-    return WithPath(of_options ? "emission." : "", emission.status());
+      std::visit(EmissionMaker{options.num_components, summary, names}, options.emission);
+  if (!emission.ok()) return OfEmission("", emission.status());
+  if (options.noise) {
+    if (!IsContinuous(options.emission)) {
+      return absl::InvalidArgumentError(
+          "noise: got true with an emission of counts, codes or directions, must be with a "
+          "continuous one");
+    }
+    emission = WithNoise(*std::move(emission), summary, names);
+    if (!emission.ok()) return emission.status();
   }
-  return MakeMixture(*std::move(emission));
+  return MakeMixture(*std::move(emission), {.weight_concentration = options.weight_concentration,
+                                            .constraints = options.constraints});
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Make(const KMeansOptions& options, const Summary& summary,
+                                            const std::vector<std::string>& names) {
+  absl::Status status = CheckComponents(options.num_components, summary);
+  if (!status.ok()) return status;
+  return MakeKMeans({.num_components = options.num_components,
+                     .spherical = options.spherical,
+                     .constraints = options.constraints},
+                    summary, names);
 }
 
 }  // namespace
 
 std::span<const FamilyInfo> Families() { return kFamilies; }
+std::span<const CapabilityInfo> Capabilities() { return kCapabilities; }
 
 std::string_view FamilyName(const ModelOptions& options) {
+  if (std::holds_alternative<KMeansOptions>(options)) return kFamilies.back().name;
   return kFamilies[std::get<MixtureOptions>(options).emission.index()].name;
 }
 
+int NumComponents(const ModelOptions& options) {
+  const auto* const mixture = std::get_if<MixtureOptions>(&options);
+  if (mixture == nullptr) return std::get<KMeansOptions>(options).num_components;
+  const bool one_more = mixture->noise && mixture->num_components < std::numeric_limits<int>::max();
+  return mixture->num_components + (one_more ? 1 : 0);
+}
+
+absl::StatusOr<ModelOptions> Resolved(const ModelOptions& options, const Summary& summary,
+                                      const std::vector<std::string>& names) {
+  ModelOptions resolved = options;
+  if (auto* const mixture = std::get_if<MixtureOptions>(&resolved)) {
+    absl::Status status = std::visit(EmissionResolver{summary, names}, mixture->emission);
+    if (!status.ok()) return OfEmission("", status);
+  }
+  return resolved;
+}
+
 bool SameStructure(const ModelOptions& a, const ModelOptions& b) {
-  return SameEmission(std::get<MixtureOptions>(a).emission, std::get<MixtureOptions>(b).emission);
+  if (a.index() != b.index()) return false;
+  if (const auto* const kmeans = std::get_if<KMeansOptions>(&a)) {
+    return kmeans->spherical == std::get<KMeansOptions>(b).spherical;
+  }
+  const auto& mixture = std::get<MixtureOptions>(a);
+  const auto& other = std::get<MixtureOptions>(b);
+  return mixture.noise == other.noise && SameEmission(mixture.emission, other.emission);
 }
 
 absl::StatusOr<std::unique_ptr<Model>> MakeModel(const ModelOptions& options,
                                                  const Summary& summary,
                                                  const std::vector<std::string>& names) {
-  return MakeMixtureModel(std::get<MixtureOptions>(options), summary, names);
+  return std::visit([&](const auto& chosen) { return Make(chosen, summary, names); }, options);
 }
 
 }  // namespace emserve

@@ -12,13 +12,18 @@ add_library(emserve_domain STATIC
   ${CMAKE_CURRENT_LIST_DIR}/digest.cc
   ${CMAKE_CURRENT_LIST_DIR}/errors.cc
   ${CMAKE_CURRENT_LIST_DIR}/executor.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/capabilities.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/event_log.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_data.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_memory.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_plan.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/fit_work.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/job.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/job_table.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/predict_work.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/sweep_work.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/table_columns.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/warm_start.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/watch_hub.cc
   ${CMAKE_CURRENT_LIST_DIR}/names.cc
   ${CMAKE_CURRENT_LIST_DIR}/page.cc

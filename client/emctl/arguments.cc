@@ -2,14 +2,12 @@
 #include "client/emctl/arguments.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,16 +16,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/csv.h"
 #include "client/emctl/datasets.h"
 #include "client/emctl/exit_status.h"
-#include "client/emctl/fit.h"
 #include "client/emctl/info.h"
 #include "client/emctl/jobs.h"
 #include "client/emctl/models.h"
+#include "client/emctl/number_word.h"
 #include "client/emctl/predict.h"
+#include "client/emctl/set_field.h"
+#include "client/emctl/spec_options.h"
+#include "client/emctl/sweep.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
-#include "client/number.h"
 
 namespace emserve::emctl {
 namespace {
@@ -42,12 +43,12 @@ constexpr char kFooter[] =
 
 constexpr char kDataHelp[] =
     "CSV with a header, TSV or .npy; - for the standard input.\n"
-    "Columns of text are left out unless --columns names them";
+    "Columns of text are left out, unless they hold the categories of a family that takes them";
 
 // Options, and the command that was chosen. Everything that CLI11 writes into lives here.
 struct Command {
   Invocation invocation;
-  FitOptions fit;
+  SweepOptions sweep;  // of which fits use the base
   PredictArguments predict;
   SampleArguments sample;
   UploadArguments upload;
@@ -60,34 +61,6 @@ struct Command {
   int64_t limit = 100;
   bool flag = false;
 };
-
-template <typename T>
-inline constexpr bool kIsReal =
-    std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>;
-
-// Parses the word; what it must be if it is not. Only what the type can hold is checked: what makes
-// sense is for the engine to say.
-template <typename T>
-std::string ParseNumberInto(const std::string& word, T& value) {
-  if constexpr (std::is_same_v<T, double>) {
-    const std::optional<double> parsed = client::ParseNumber(word);
-    if (!parsed.has_value() || !std::isfinite(*parsed)) return "a finite number";
-    value = *parsed;
-  } else {
-    T parsed = 0;
-    if (!absl::SimpleAtoi(word, &parsed)) {
-      return absl::StrCat("an integer from ", std::numeric_limits<T>::min(), " to ",
-                          std::numeric_limits<T>::max());
-    }
-    value = parsed;
-  }
-  return "";
-}
-
-template <typename T>
-std::string ParseNumberInto(const std::string& word, std::optional<T>& value) {
-  return ParseNumberInto(word, value.emplace());
-}
 
 // An option whose words are translated by `parse`; `must` says which there are.
 template <typename T, typename Parse>
@@ -106,8 +79,7 @@ CLI::Option* AddWord(CLI::App* app, const std::string& name, T& value, Parse par
       help);
 }
 
-// A number option that takes nothing but a number of its type: CLI11 lets -1 and 1e30 wrap or
-// saturate in integers, and reads 010 as octal.
+// A number option that takes nothing but a number of its type (number_word.h).
 template <typename Value>
 CLI::Option* AddNumber(CLI::App* app, const std::string& name, Value& value,
                        const std::string& help) {
@@ -121,7 +93,7 @@ CLI::Option* AddNumber(CLI::App* app, const std::string& name, Value& value,
                                        absl::StrCat("got ", word, ", must be ", must));
           },
           help)
-      ->type_name(kIsReal<Value> ? "X" : "N");
+      ->type_name("N");
 }
 
 void AddDuration(CLI::App* app, const std::string& name, std::optional<absl::Duration>& value,
@@ -146,6 +118,48 @@ void AddReading(CLI::App* app, client::DataFileOptions& reading, const std::stri
           "Between the fields of a line: , (default), ; or tab (default for .tsv)")
       ->type_name("CHAR")
       ->group(group);
+  app->add_option_function<std::string>(
+         "--missing",
+         [&reading](const std::string& words) {
+           const auto split = client::SplitCsvRecord(words);
+           if (!split.ok()) throw CLI::ValidationError("--missing", "must be words with commas");
+           reading.missing = *split;
+         },
+         "Cells that are missing, beside empty ones; default NA,NaN,?, in any case")
+      ->type_name("WORDS")
+      ->group(group);
+}
+
+// The options of a list, each of which sets its field below `prefix`.
+void AddSpecOptions(CLI::App* app, std::span<const SpecOption> options, const std::string& prefix,
+                    bool is_sweep, v1::FitSpec& spec) {
+  for (const SpecOption& option : options) {
+    if (is_sweep && !option.sweeps) continue;
+    const std::string path = prefix + std::string(option.field);
+    const auto set = [&spec, &option, path](const std::string& word) {
+      const std::string must = SetField(spec, path, word);
+      if (must.empty()) return;
+      throw CLI::ValidationError(OptionName(option),
+                                 absl::StrCat("got ", word, ", must be ", must));
+    };
+    const std::string name(option.name);
+    CLI::Option* added = nullptr;
+    if (option.value.empty()) {
+      added = app->add_flag_callback(
+          name, [set, &option] { set(std::string(option.flag)); }, std::string(option.help));
+    } else {
+      added = app->add_option_function<std::string>(name, set, std::string(option.help))
+                  ->type_name(std::string(option.value));
+    }
+    added->group(std::string(option.group));
+  }
+}
+
+// Those of which only one makes sense.
+void ExcludeEachOther(CLI::App* app, const std::vector<std::string>& names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) app->get_option(names[i])->excludes(app->get_option(names[j]));
+  }
 }
 
 void AddCommon(CLI::App* app, CommonOptions& common) {
@@ -187,20 +201,22 @@ void AddCommon(CLI::App* app, CommonOptions& common) {
 class CommandLine {
  public:
   explicit CommandLine(Command& command)
-      : app_("emctl: fit mixture models on an emserve server, and use them.", "emctl"),
+      : app_("emctl: fit latent-variable models on an emserve server, and use them.", "emctl"),
         command_(command) {
     app_.set_version_flag("--version", "emctl " EMSERVE_VERSION);
     app_.require_subcommand(1);
     app_.get_formatter()->column_width(34);
     app_.footer(kFooter);
     AddFit();
+    AddSweep();
     AddPredict();
     AddSample();
     AddJobs();
     AddModels();
     AddDatasets();
     Leaf(&app_, "info", "What the server is, can do and allows",
-         [](Session& session, const Command&) { return ShowServerInfo(session); });
+         [](Session& session, const Command&) { return ShowServerInfo(session); })
+        ->alias("capabilities");
     // Last, so that help shows the options of the command itself first.
     AddCommon(&app_, command.invocation.common);
     for (CLI::App* leaf : leaves_) AddCommon(leaf, command.invocation.common);
@@ -209,7 +225,7 @@ class CommandLine {
   CLI::App& app() { return app_; }
 
  private:
-  using Run = absl::Status (*)(Session&, const Command&);
+  using Run = std::function<absl::Status(Session&, const Command&)>;
 
   CLI::App* Group(const std::string& name, const std::string& alias, const std::string& help) {
     CLI::App* group = app_.add_subcommand(name, help);
@@ -252,22 +268,82 @@ class CommandLine {
 
   void AddFit() {
     CLI::App* fit = Group("fit", "", "Fit a model to data");
-    CLI::App* leaf = Leaf(fit, "gaussian-mixture", "Fit a Gaussian mixture by EM",
-                          [](Session& session, const Command& command) {
-                            return FitGaussianMixture(session, command.fit);
-                          });
-    FitOptions& options = command_.fit;
+    for (const FamilyCommand& family : FamilyCommands()) {
+      CLI::App* leaf = Leaf(fit, std::string(family.name), std::string(family.help),
+                            [&family](Session& session, const Command& command) {
+                              FitOptions options = command.sweep.base;
+                              options.family = &family;
+                              return FitModel(session, options);
+                            });
+      if (!family.alias.empty()) leaf->alias(std::string(family.alias));
+      AddFitOptions(leaf, family, family.structure_options, /*is_sweep=*/false);
+      leaf->footer(absl::StrCat("Example:\n  emctl fit ", std::string(family.name),
+                                " --data data.csv -k 3 --restarts 10 --seed 1 --model mine",
+                                family.emission == "product"
+                                    ? " \\\n    --part size=gaussian:height,weight "
+                                      "--part kind=categorical:colour \\\n"
+                                      "    --part-option size.covariance=diagonal"
+                                    : ""));
+    }
+  }
+
+  void AddSweep() {
+    CLI::App* sweep = Group("sweep", "",
+                            "Fit a model with many numbers of components and structures, and keep "
+                            "the best");
+    for (const FamilyCommand& family : FamilyCommands()) {
+      CLI::App* leaf = Leaf(sweep, std::string(family.name), std::string(family.help),
+                            [&family](Session& session, const Command& command) {
+                              SweepOptions options = command.sweep;
+                              options.base.family = &family;
+                              return SweepModels(session, options);
+                            });
+      if (!family.alias.empty()) leaf->alias(std::string(family.alias));
+      SweepOptions& options = command_.sweep;
+      const auto group = "Sweep";
+      leaf->add_option("-k,--components", options.components,
+                       "Numbers of components, such as 1-9 or 2,3,5-7, default 1")
+          ->type_name("LIST")
+          ->group(group);
+      if (FindOption(family.options, "covariance") != nullptr) {
+        leaf->add_option("--covariances", options.covariances,
+                         "all, or names as of --covariance with commas")
+            ->type_name("NAMES")
+            ->group(group);
+      }
+      if (family.structure == "mixture") {
+        leaf->add_option("--emissions", options.emissions,
+                         "Families to compare, with commas, such as gaussian,student-t; this\n"
+                         "command's own has its options, the others their defaults")
+            ->type_name("NAMES")
+            ->group(group);
+      }
+      AddWord(
+          leaf, "--criterion", options.criterion,
+          [](const std::string& word) -> std::optional<v1::SweepCriterion> {
+            const auto value = ParseEnumWord(*v1::SweepCriterion_descriptor(), word);
+            if (!value.has_value()) return std::nullopt;
+            return static_cast<v1::SweepCriterion>(*value);
+          },
+          absl::StrJoin(EnumOptionWords(*v1::SweepCriterion_descriptor()), ", "),
+          "What the best is chosen by: bic (default), aic, icl or log-likelihood; kmeans has\n"
+          "only the last, which is then minus the sum of squares")
+          ->type_name("NAME")
+          ->group(group);
+      // The number of components, which comes first, is a list here.
+      AddFitOptions(leaf, family, family.structure_options.subspan(1), /*is_sweep=*/true);
+      leaf->footer(absl::StrCat("Example:\n  emctl sweep ", std::string(family.name),
+                                " --data data.csv --components 1-9 --model mine"));
+    }
+  }
+
+  void AddFitOptions(CLI::App* leaf, const FamilyCommand& family,
+                     std::span<const SpecOption> structure_options, bool is_sweep) {
+    FitOptions& options = command_.sweep.base;
     const auto data = "Data";
     leaf->add_option("--data", options.data, kDataHelp)->type_name("FILE")->group(data);
     leaf->add_option("--dataset", options.dataset, "Use data that is on the server instead")
         ->type_name("DATASET")
-        ->group(data);
-    leaf->add_option("--columns", options.columns, "Columns to model, in this order: a,b,...")
-        ->type_name("NAMES")
-        ->group(data);
-    leaf->add_option("--weights-column", options.weights_column,
-                     "Column with the weight of each row, 0 or more")
-        ->type_name("NAME")
         ->group(data);
     AddReading(leaf, options.reading, data);
     leaf->add_option("--keep", options.keep,
@@ -275,54 +351,46 @@ class CommandLine {
                      "is deleted when the fit has it")
         ->type_name("ID")
         ->group(data);
-
-    const auto model = "Model";
-    AddNumber(leaf, "-k,--components", options.components, "Number of components, default 1")
-        ->group(model);
-    AddWord(leaf, "--covariance", options.covariance, ParseCovariance,
-            absl::StrCat(absl::StrJoin(CovarianceWords(), ", "),
-                         ", or mclust's VVV, EEE, VVI, EEI, VII, EII"),
-            absl::StrCat(absl::StrJoin(CovarianceWords(), ", "),
-                         "\n(mclust: VVV, EEE, VVI, EEI, VII, EII), default full"))
-        ->type_name("NAME")
-        ->group(model);
-    AddNumber(leaf, "--ridge", options.ridge,
-              "Smallest variance in any direction, as a share of the columns' own")
-        ->group(model);
-    leaf->add_option("--model", options.model,
-                     "The result becomes the next version of models/ID, default the job's id")
-        ->type_name("ID")
-        ->group(model);
-
-    const auto search = "Search";
-    AddNumber(leaf, "--restarts", options.restarts, "Independent starts, default 10")
-        ->group(search);
-    AddNumber(leaf, "--seed", options.seed, "Seed of all random choices, default 0")->group(search);
-    AddWord(leaf, "--start", options.start, ParseStartMethod, "kmeans++ or random-rows",
-            "How to start: kmeans++ (default) or random-rows")
-        ->type_name("METHOD")
-        ->group(search);
-    leaf->add_option("--start-model", options.start_model, "Start at a stored model instead")
-        ->type_name("MODEL")
-        ->group(search);
-    AddNumber(leaf, "--max-iterations", options.max_iterations,
-              "Most iterations of each start, default 1000")
-        ->group(search);
-    AddNumber(leaf, "--tolerance", options.tolerance,
-              "Converged at this relative change of the objective, default 1e-9")
-        ->group(search);
-    AddNumber(leaf, "--absolute-tolerance", options.absolute_tolerance,
-              "Converged at this change of the objective in nats, default off")
-        ->group(search);
-    AddDuration(leaf, "--time-budget", options.time_budget,
-                "Stop the search after this time and take the best so far");
-    leaf->get_option("--time-budget")->group(search);
+    AddSpecOptions(leaf, structure_options,
+                   absl::StrCat("model.", std::string(family.structure), "."), is_sweep,
+                   options.spec);
+    AddSpecOptions(leaf, family.options, absl::StrCat("model.", std::string(family.message), "."),
+                   is_sweep, options.spec);
+    AddSpecOptions(leaf, FitSpecOptions(), "", is_sweep, options.spec);
+    const auto add_words = [leaf](const std::string& name, std::vector<std::string>& words,
+                                  const std::string& type, const std::string& help) {
+      leaf->add_option(name, words, help)
+          ->type_name(type)
+          ->allow_extra_args(false)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+          ->group("Model");
+    };
+    if (family.emission == "product") {
+      add_words("--part", options.parts, "NAME=FAMILY:COLUMN,COLUMN,...",
+                "Columns with an emission of their own (repeatable)");
+      add_words("--part-option", options.part_options, "NAME.OPTION=VALUE",
+                "An option of a part's family, such as size.covariance=diagonal (repeatable)");
+    }
+    add_words(
+        "--fix", options.fix, "ARRAY[I,J]=VALUE",
+        "Keep a parameter at a value (repeatable). Indices count from 0, components first; a\n"
+        "column or category may stand by its name; one index alone counts row by row, of\n"
+        "covariances it is a matrix. An array without indices is fixed whole, to one value or\n"
+        "one for each element");
+    add_words("--tie", options.tie, "ARRAY[I,J]=ARRAY[K,L]",
+              "Keep parameters of one array equal, covariances[I]=covariances[K] whole matrices\n"
+              "(repeatable); ARRAY alone: all of it");
+    if (!is_sweep) {  // whose candidates differ in their parameters
+      leaf->add_option("--start-from", options.start_from,
+                       "Start at the parameters in a file, as --json prints them, or at a stored\n"
+                       "model")
+          ->type_name("FILE.json|MODEL")
+          ->group("Search");
+      ExcludeEachOther(leaf, {"--start", "--start-from", "--start-responsibilities"});
+    }
     AddDuration(leaf, "--timeout", options.timeout, "Fail the job after this time");
-    leaf->get_option("--timeout")->group(search);
+    leaf->get_option("--timeout")->group("Stopping");
     leaf->add_flag("--detach", options.detach, "Print the job's name and do not wait for it");
-    leaf->footer(
-        "Example:\n  emctl fit gaussian-mixture --data faithful.csv -k 2 --restarts 10 --seed 1 "
-        "--model geyser");
   }
 
   void AddPredict() {
@@ -342,7 +410,8 @@ class CommandLine {
     leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
         ->type_name("FILE");
     leaf->add_option("--outputs", arguments.outputs,
-                     "What to compute: labels (default), posteriors, log-densities")
+                     "What to compute: labels (default), posteriors, log-densities, imputed,\n"
+                     "imputed-variances")
         ->type_name("NAMES");
     leaf->add_option("--dataset", arguments.dataset,
                      "Predict a dataset on the server instead, as a job that makes a dataset")
@@ -370,7 +439,7 @@ class CommandLine {
   }
 
   void AddJobs() {
-    CLI::App* jobs = Group("jobs", "job", "Fits and batch predictions on the server");
+    CLI::App* jobs = Group("jobs", "job", "Fits, sweeps and batch predictions on the server");
     CLI::App* list =
         Leaf(jobs, "list", "List jobs, newest first", [](Session& session, const Command& command) {
           return ListJobs(session, command.limit, command.states);
@@ -480,6 +549,10 @@ class CommandLine {
     upload->add_option("FILE", arguments.file, kDataHelp)->required();
     upload->add_option("--id", arguments.id, "Name, default chosen by the server")->type_name("ID");
     upload->add_option("--columns", arguments.columns, "Columns to upload: a,b,...")
+        ->type_name("NAMES");
+    upload
+        ->add_option("--categories", arguments.categories,
+                     "Columns of categories, whose cells may be text: a,b,..., or all")
         ->type_name("NAMES");
     upload->add_option("--description", arguments.description, "Text for people")
         ->type_name("TEXT");

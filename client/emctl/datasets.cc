@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/csv.h"
 #include "client/data_file.h"
@@ -88,6 +89,12 @@ absl::Status UploadDataset(Session& session, const UploadArguments& arguments) {
     absl::StatusOr<std::vector<std::string>> columns = client::SplitCsvRecord(arguments.columns);
     if (!columns.ok()) return columns.status();
     reading.columns = *std::move(columns);
+  }
+  reading.all_categories = absl::EqualsIgnoreCase(arguments.categories, "all");
+  if (!arguments.categories.empty() && !reading.all_categories) {
+    absl::StatusOr<std::vector<std::string>> columns = client::SplitCsvRecord(arguments.categories);
+    if (!columns.ok()) return columns.status();
+    reading.categories = *std::move(columns);
   }
   const absl::StatusOr<client::DataFile> file = ReadData(session, arguments.file, reading);
   if (!file.ok()) return file.status();

@@ -13,8 +13,9 @@ namespace emserve::emctl {
 
 struct UploadArguments {
   std::string file;
-  std::string id;       // empty: chosen by the server
-  std::string columns;  // comma-separated
+  std::string id;          // empty: chosen by the server
+  std::string columns;     // comma-separated
+  std::string categories;  // columns of them, comma-separated, or "all"
   std::string description;
   client::DataFileOptions reading;
 };

@@ -1,47 +1,49 @@
 #include "client/emctl/field_options.h"
 
 #include <algorithm>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "client/emctl/spec_options.h"
 
 namespace emserve::emctl {
 namespace {
 
 struct FieldOption {
-  std::string_view field;
-  std::string_view option;
+  std::string field;
+  std::string option;
+  bool subfields = false;
 };
 
-constexpr FieldOption kFieldOptions[] = {
+struct KnownField {
+  std::string_view field;
+  std::string_view option;
+  bool subfields = false;
+};
+
+// What the list of options (spec_options.h) does not say. `subfields`: whatever stands below the
+// field belongs to the option too.
+constexpr KnownField kFieldOptions[] = {
     {"address", "--server (or EMSERVE_SERVER)"},
     {"columns", "--columns"},
     {"dataset.columns", "--columns"},
     {"dataset.description", "--description"},
     {"dataset_id", "--id/--keep"},
-    {"job.fit.columns", "--columns"},
-    {"job.fit.dataset", "--dataset"},
-    {"job.fit.model.mixture.emission.gaussian.covariance", "--covariance"},
-    {"job.fit.model.mixture.emission.gaussian.ridge", "--ridge"},
-    {"job.fit.model.mixture.num_components", "-k/--components"},
-    {"job.fit.model_id", "--model"},
-    {"job.fit.restarts", "--restarts"},
-    {"job.fit.seed", "--seed"},
-    {"job.fit.start.method", "--start"},
-    {"job.fit.start.model", "--start-model"},
-    {"job.fit.stopping.absolute_tolerance", "--absolute-tolerance"},
-    {"job.fit.stopping.max_iterations", "--max-iterations"},
-    {"job.fit.stopping.relative_tolerance", "--tolerance"},
-    {"job.fit.stopping.time_budget", "--time-budget"},
-    {"job.fit.weight_column", "--weights-column"},
     {"job.predict.columns", "--columns"},
     {"job.predict.dataset", "--dataset"},
     {"job.predict.model", "MODEL"},
     {"job.predict.output_dataset_id", "--output-dataset"},
     {"job.predict.outputs", "--outputs"},
+    {"job.sweep.base.model", "--components"},
+    {"job.sweep.covariances", "--covariances"},
+    {"job.sweep.criterion", "--criterion"},
+    {"job.sweep.emissions", "--emissions", true},
+    {"job.sweep.num_components", "--components"},
     {"job.timeout", "--timeout"},
     {"model", "MODEL"},
     {"model_id", "--model"},
@@ -49,6 +51,48 @@ constexpr FieldOption kFieldOptions[] = {
     {"outputs", "--outputs"},
     {"table.columns", "--data"},
 };
+
+// The same within a FitSpec.
+constexpr KnownField kFitFieldOptions[] = {
+    {"dataset", "--dataset"},
+    {"model.kmeans.constraints", "--fix/--tie"},
+    {"model.kmeans.constraints.fixed", "--fix", true},
+    {"model.kmeans.constraints.tied", "--tie", true},
+    {"model.mixture.constraints", "--fix/--tie"},
+    {"model.mixture.constraints.fixed", "--fix", true},
+    {"model.mixture.constraints.tied", "--tie", true},
+    {"model.mixture.emission.product.parts", "--part/--part-option", true},
+    {"start.model", "--start-from"},
+    {"start.parameters", "--start-from", true},
+    {"start.responsibility_columns", "--start-responsibilities", true},
+};
+
+// Every option's field, as errors name it.
+std::vector<FieldOption> AllFieldOptions() {
+  std::vector<FieldOption> all;
+  const auto add_known = [&all](const std::string& prefix, std::span<const KnownField> fields) {
+    for (const KnownField& known : fields) {
+      all.push_back({absl::StrCat(prefix, std::string(known.field)), std::string(known.option),
+                     known.subfields});
+    }
+  };
+  add_known("", kFieldOptions);
+  for (const std::string prefix : {"job.fit.", "job.sweep.base."}) {
+    const auto add = [&all](const std::string& path, std::span<const SpecOption> options) {
+      for (const SpecOption& option : options) {
+        all.push_back({absl::StrCat(path, std::string(option.field)), OptionName(option)});
+      }
+    };
+    add(prefix, FitSpecOptions());
+    add_known(prefix, kFitFieldOptions);
+    for (const FamilyCommand& family : FamilyCommands()) {
+      const std::string model = prefix + "model.";
+      add(absl::StrCat(model, std::string(family.structure), "."), family.structure_options);
+      add(absl::StrCat(model, std::string(family.message), "."), family.options);
+    }
+  }
+  return all;
+}
 
 // An entry, and how a message goes on after it.
 struct Match {
@@ -58,14 +102,18 @@ struct Match {
 };
 
 Match FindEntry(std::string_view message) {
-  for (const FieldOption& entry : kFieldOptions) {
+  static const auto& all = *new std::vector<FieldOption>(AllFieldOptions());
+  for (const FieldOption& entry : all) {
     if (message.substr(0, entry.field.size()) != entry.field) continue;
     Match match{.entry = &entry, .in_brackets = {}, .rest = message.substr(entry.field.size())};
     if (match.rest.substr(0, 1) == "[") {
-      const size_t end = match.rest.find("]: ");
+      const size_t end = match.rest.find(entry.subfields ? "]" : "]: ");
       if (end == std::string_view::npos) continue;
       match.in_brackets = match.rest.substr(1, end - 1);
       match.rest.remove_prefix(end + 1);
+    }
+    if (entry.subfields && match.rest.substr(0, 1) == ".") {
+      match.rest.remove_prefix(std::min(match.rest.find(": "), match.rest.size()));
     }
     if (match.rest.substr(0, 2) == ": ") return match;
   }

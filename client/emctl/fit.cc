@@ -1,11 +1,10 @@
 #include "client/emctl/fit.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/csv.h"
 #include "client/emctl/exit_status.h"
 #include "client/emctl/jobs.h"
 #include "client/emctl/words.h"
@@ -13,55 +12,80 @@
 namespace emserve::emctl {
 namespace {
 
-// The part of the request that does not depend on the family.
-absl::StatusOr<v1::CreateJobRequest> JobRequest(const FitOptions& options) {
-  v1::CreateJobRequest request;
-  v1::FitSpec& fit = *request.mutable_job()->mutable_fit();
-  if (options.data.empty() == options.dataset.empty()) {
-    return absl::InvalidArgumentError("--data, --dataset: must be given, one of them");
-  }
-  if (!options.start_model.empty() && options.start != v1::START_METHOD_UNSPECIFIED) {
-    return absl::InvalidArgumentError("--start, --start-model: got both, must be one of them");
-  }
-  if (!options.columns.empty()) {
-    absl::StatusOr<std::vector<std::string>> columns = client::SplitCsvRecord(options.columns);
-    if (!columns.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("--columns: ", columns.status().message()));
+// The table's columns as the server will know them, with the codes that the cells have.
+std::vector<v1::Column> ColumnsOf(const client::Table& table) {
+  std::vector<v1::Column> columns(table.columns.size());
+  for (size_t c = 0; c < columns.size(); ++c) {
+    columns[c].set_name(table.columns[c]);
+    if (c < table.levels.size()) {
+      columns[c].mutable_levels()->Add(table.levels[c].begin(), table.levels[c].end());
     }
-    for (std::string& name : *columns) fit.add_columns(std::move(name));
-  }
-  fit.set_weight_column(options.weights_column);
-  if (options.seed.has_value()) fit.set_seed(*options.seed);
-  if (options.restarts.has_value()) fit.set_restarts(*options.restarts);
-  if (options.start != v1::START_METHOD_UNSPECIFIED) {
-    fit.mutable_start()->set_method(options.start);
-  }
-  if (!options.start_model.empty()) {
-    fit.mutable_start()->set_model(ResourceName("models", options.start_model));
-  }
-  v1::Stopping& stopping = *fit.mutable_stopping();
-  if (options.max_iterations.has_value()) stopping.set_max_iterations(*options.max_iterations);
-  if (options.tolerance.has_value()) stopping.set_relative_tolerance(*options.tolerance);
-  if (options.absolute_tolerance.has_value()) {
-    stopping.set_absolute_tolerance(*options.absolute_tolerance);
-  }
-  if (options.time_budget.has_value())
-    *stopping.mutable_time_budget() = ToProto(*options.time_budget);
-  if (options.timeout.has_value())
-    *request.mutable_job()->mutable_timeout() = ToProto(*options.timeout);
-  fit.set_model_id(options.model.empty() ? "" : ResourceId("models", options.model));
-  return request;
-}
-
-// The columns to read from the file: those to model and the weights.
-std::vector<std::string> ColumnsToRead(const v1::FitSpec& fit) {
-  std::vector<std::string> columns(fit.columns().begin(), fit.columns().end());
-  const std::string& weights = fit.weight_column();
-  if (!columns.empty() && !weights.empty() &&
-      std::find(columns.begin(), columns.end(), weights) == columns.end()) {
-    columns.push_back(weights);
+    bool any = false;
+    v1::ColumnSummary& summary = *columns[c].mutable_summary();
+    for (size_t i = c; i < table.values.size(); i += columns.size()) {
+      const double cell = table.values[i];
+      if (!std::isfinite(cell)) continue;
+      summary.set_minimum(any ? std::min(summary.minimum(), cell) : cell);
+      summary.set_maximum(any ? std::max(summary.maximum(), cell) : cell);
+      any = true;
+    }
   }
   return columns;
+}
+
+// A start from a stored model keeps that model's numbers for the names of categories.
+absl::Status UseLevelsOfStart(Session& session, const v1::FitSpec& spec,
+                              client::DataFileOptions& reading) {
+  if (!spec.start().has_model()) return absl::OkStatus();
+  const absl::StatusOr<client::Client*> client = session.Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::ModelVersion> version = (*client)->GetModelVersion(spec.start().model());
+  if (!version.ok()) return version.status();
+  for (const v1::Column& column : version->columns()) {
+    if (column.levels_size() == 0) continue;
+    reading.levels[column.name()] = {column.levels().begin(), column.levels().end()};
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> PrepareData(Session& session, const FitOptions& options,
+                                        v1::FitSpec& spec) {
+  const bool has_constraints = !options.fix.empty() || !options.tie.empty();
+  if (!options.dataset.empty()) {
+    spec.set_dataset(ResourceName("datasets", options.dataset));
+    if (has_constraints) {
+      const absl::StatusOr<client::Client*> client = session.Connect();
+      if (!client.ok()) return client.status();
+      const absl::StatusOr<v1::Dataset> dataset = (*client)->GetDataset(spec.dataset());
+      if (!dataset.ok()) return dataset.status();
+      const absl::Status status =
+          AddConstraints(options, {dataset->columns().begin(), dataset->columns().end()}, spec);
+      if (!status.ok()) return status;
+    }
+    return "";
+  }
+  client::DataFileOptions reading = ReadingOf(options, spec);
+  if (absl::Status status = UseLevelsOfStart(session, spec, reading); !status.ok()) return status;
+  const absl::StatusOr<client::DataFile> file = ReadData(session, options.data, reading);
+  if (!file.ok()) return file.status();
+  // Before the upload, and while the line of each row is known.
+  if (!file->finite.ok()) return file->finite;
+  const bool takes_missing = options.family->takes_missing && !spec.model().kmeans().spherical();
+  if (!takes_missing && !file->complete.ok()) return file->complete;
+  if (has_constraints) {
+    const absl::Status status = AddConstraints(options, ColumnsOf(file->table), spec);
+    if (!status.ok()) return status;
+  }
+  const absl::StatusOr<v1::Dataset> dataset =
+      UploadTable(session, file->table,
+                  {.dataset_id = options.keep.empty() ? "" : ResourceId("datasets", options.keep),
+                   .description = options.data},
+                  absl::StrCat("uploading ", options.data));
+  if (!dataset.ok()) return dataset.status();
+  spec.set_dataset(dataset->name());
+  return options.keep.empty() ? dataset->name() : "";
 }
 
 absl::Status SubmitAndFollow(Session& session, const v1::CreateJobRequest& request,
@@ -79,37 +103,17 @@ absl::Status SubmitAndFollow(Session& session, const v1::CreateJobRequest& reque
   return PrintResult(session, *finished);
 }
 
-}  // namespace
-
-absl::Status FitGaussianMixture(Session& session, const FitOptions& options) {
-  absl::StatusOr<v1::CreateJobRequest> request = JobRequest(options);
-  if (!request.ok()) return request.status();
-  v1::FitSpec& fit = *request->mutable_job()->mutable_fit();
-  v1::MixtureSpec& mixture = *fit.mutable_model()->mutable_mixture();
-  if (options.components.has_value()) mixture.set_num_components(*options.components);
-  v1::GaussianEmission& gaussian = *mixture.mutable_emission()->mutable_gaussian();
-  gaussian.set_covariance(options.covariance);
-  if (options.ridge.has_value()) gaussian.set_ridge(*options.ridge);
-
-  if (!options.dataset.empty()) {
-    fit.set_dataset(ResourceName("datasets", options.dataset));
-    return SubmitAndFollow(session, *request, "", options.detach);
+absl::Status FitModel(Session& session, const FitOptions& options) {
+  absl::StatusOr<v1::FitSpec> spec = SpecOf(options);
+  if (!spec.ok()) return spec.status();
+  const absl::StatusOr<std::string> temporary = PrepareData(session, options, *spec);
+  if (!temporary.ok()) return temporary.status();
+  v1::CreateJobRequest request;
+  *request.mutable_job()->mutable_fit() = *std::move(spec);
+  if (options.timeout.has_value()) {
+    *request.mutable_job()->mutable_timeout() = ToProto(*options.timeout);
   }
-  client::DataFileOptions reading = options.reading;
-  reading.columns = ColumnsToRead(fit);
-  const absl::StatusOr<client::DataFile> file = ReadData(session, options.data, reading);
-  if (!file.ok()) return file.status();
-  // Before the upload, and while the line of each row is known.
-  if (!file->finite.ok()) return file->finite;
-  const absl::StatusOr<v1::Dataset> dataset =
-      UploadTable(session, file->table,
-                  {.dataset_id = options.keep.empty() ? "" : ResourceId("datasets", options.keep),
-                   .description = options.data},
-                  absl::StrCat("uploading ", options.data));
-  if (!dataset.ok()) return dataset.status();
-  fit.set_dataset(dataset->name());
-  return SubmitAndFollow(session, *request, options.keep.empty() ? dataset->name() : "",
-                         options.detach);
+  return SubmitAndFollow(session, request, *temporary, options.detach);
 }
 
 }  // namespace emserve::emctl

@@ -1,45 +1,29 @@
-// emctl fit.
+// emctl fit, and what emctl sweep shares with it.
 #ifndef EMSERVE_CLIENT_EMCTL_FIT_H_
 #define EMSERVE_CLIENT_EMCTL_FIT_H_
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
+#include "absl/status/statusor.h"
+#include "client/emctl/fit_request.h"
 #include "client/emctl/session.h"
 #include "emserve/v1/job.pb.h"
-#include "emserve/v1/model_spec.pb.h"
+#include "emserve/v1/job_service.pb.h"
 
 namespace emserve::emctl {
 
-// What was typed. Absent options are left out of the request, so that the engine's defaults hold.
-struct FitOptions {
-  std::string data;                 // a file, or
-  std::string dataset;              // a dataset on the server
-  client::DataFileOptions reading;  // what the columns above do not say
-  std::string keep;                 // id under which the uploaded data stays on the server
-  std::string columns;              // comma-separated
-  std::string weights_column;
-  std::optional<int32_t> components;
-  v1::Covariance covariance = v1::COVARIANCE_UNSPECIFIED;
-  std::optional<double> ridge;
-  std::optional<int32_t> restarts;
-  std::optional<uint64_t> seed;
-  v1::StartMethod start = v1::START_METHOD_UNSPECIFIED;
-  std::string start_model;
-  std::optional<int64_t> max_iterations;
-  std::optional<double> tolerance;
-  std::optional<double> absolute_tolerance;
-  std::optional<absl::Duration> time_budget;
-  std::optional<absl::Duration> timeout;
-  std::string model;
-  bool detach = false;
-};
+// Puts the data on the server, unless it is there, and completes the specification. Returns the
+// dataset to delete once the job has it, or "".
+absl::StatusOr<std::string> PrepareData(Session& session, const FitOptions& options,
+                                        v1::FitSpec& spec);
 
-// Uploads the data, fits a Gaussian mixture to it, shows the iterations and prints the result.
-absl::Status FitGaussianMixture(Session& session, const FitOptions& options);
+// Submits the job, shows its progress and prints the result.
+absl::Status SubmitAndFollow(Session& session, const v1::CreateJobRequest& request,
+                             const std::string& temporary_dataset, bool detach);
+
+// Uploads the data, fits the model to it, shows the iterations and prints the result.
+absl::Status FitModel(Session& session, const FitOptions& options);
 
 }  // namespace emserve::emctl
 

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "client/emctl/exit_status.h"
 #include "client/emctl/summary.h"
+#include "client/emctl/sweep.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
 
@@ -26,12 +27,17 @@ class EventDisplay {
       const std::string text = lines_.Format(iteration);
       if (session_.line().is_terminal()) {
         session_.line().Draw(text);
+      } else if (iteration.has_candidate()) {
+        return;  // a sweep shows its candidates
       } else if (lines_.IsWorthALine(iteration, absl::Now())) {
         session_.Note(text);
         unprinted_.clear();
         return;
       }
       unprinted_ = text;
+    } else if (event.has_candidate()) {
+      session_.Note(CandidateLine(event.candidate().row()));
+      unprinted_.clear();
     } else if (event.has_warning()) {
       // Thousands of restarts can bring thousands; the result has them all.
       constexpr size_t kMostShown = 10;
@@ -60,6 +66,7 @@ class EventDisplay {
 
 std::string KindOf(const v1::Job& job) {
   if (job.has_fit()) return "fit";
+  if (job.has_sweep()) return "sweep";
   return job.has_predict() ? "predict" : "";
 }
 
@@ -67,17 +74,58 @@ std::string KindOf(const v1::Job& job) {
 std::string ResultOf(const v1::Job& job) {
   if (job.has_fit_result()) return job.fit_result().model_version();
   if (job.has_predict_result()) return job.predict_result().dataset();
+  if (job.has_sweep_result()) return job.sweep_result().model_version();
   return std::string(job.error().message());
+}
+
+// The version that a fit or sweep made.
+const std::string& VersionOf(const v1::Job& job) {
+  return job.has_sweep_result() ? job.sweep_result().model_version()
+                                : job.fit_result().model_version();
+}
+
+// What the best candidate of a sweep was: a combination, of which its row tells the parts.
+v1::FitSpec BestOf(const v1::Job& job) {
+  const v1::SweepSpec& sweep = job.sweep();
+  v1::FitSpec spec = sweep.base();
+  const int best = job.sweep_result().best();
+  if (best < 0 || best >= job.sweep_result().rows_size()) return spec;
+  const v1::SweepRow& row = job.sweep_result().rows(best);
+  v1::ModelSpec& model = *spec.mutable_model();
+  if (model.has_kmeans()) {
+    model.mutable_kmeans()->set_num_components(row.num_components());
+    return spec;
+  }
+  model.mutable_mixture()->set_num_components(row.num_components());
+  v1::EmissionSpec& emission = *model.mutable_mixture()->mutable_emission();
+  if (row.has_emission() && row.emission() >= 0 && row.emission() < sweep.emissions_size()) {
+    emission = sweep.emissions(row.emission());
+  }
+  if (emission.has_gaussian()) emission.mutable_gaussian()->set_covariance(row.covariance());
+  if (emission.has_student_t()) emission.mutable_student_t()->set_covariance(row.covariance());
+  return spec;
 }
 
 // What is left in its job of a version that is gone: no parameters.
 v1::ModelVersion DeletedVersion(const v1::Job& job) {
   v1::ModelVersion version;
-  version.set_name(job.fit_result().model_version());
+  version.set_name(VersionOf(job));
   version.set_job(job.name());
-  *version.mutable_spec() = job.fit();
-  *version.mutable_report() = job.fit_result().report();
+  *version.mutable_spec() = job.has_sweep() ? BestOf(job) : job.fit();
+  *version.mutable_report() =
+      job.has_sweep_result() ? job.sweep_result().report() : job.fit_result().report();
   return version;
+}
+
+std::string KindText(const v1::Job& job) {
+  if (job.has_fit()) return DescribeSpec(job.fit().model());
+  if (!job.has_sweep()) return KindOf(job);
+  return absl::StrCat("sweep around ", DescribeSpec(job.sweep().base().model()));
+}
+
+const std::string& DatasetOf(const v1::Job& job) {
+  if (job.has_fit()) return job.fit().dataset();
+  return job.has_sweep() ? job.sweep().base().dataset() : job.predict().dataset();
 }
 
 std::optional<v1::JobState> ParseState(const std::string& word) {
@@ -134,14 +182,20 @@ absl::Status PrintResult(Session& session, const FinishedJob& finished) {
   }
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
-  absl::StatusOr<v1::ModelVersion> version =
-      (*client)->GetModelVersion(job.fit_result().model_version());
+  absl::StatusOr<v1::ModelVersion> version = (*client)->GetModelVersion(VersionOf(job));
   if (absl::IsNotFound(version.status())) {
-    session.Note(absl::StrCat(job.fit_result().model_version(),
-                              " was deleted; this is what the job still knows of it"));
+    session.Note(
+        absl::StrCat(VersionOf(job), " was deleted; this is what the job still knows of it"));
     version = DeletedVersion(job);
   }
   if (!version.ok()) return version.status();
+  if (job.has_sweep_result()) {
+    if (session.json()) {
+      return session.PrintJson(SweepDocument(job, *version, finished.warnings));
+    }
+    return session.Print(
+        absl::StrCat(SweepTable(job.sweep_result()), "\n", Summary(*version, finished.warnings)));
+  }
   if (session.json()) return session.PrintJson(FitDocument(*version, finished.warnings));
   return session.Print(Summary(*version, finished.warnings));
 }
@@ -191,13 +245,17 @@ absl::Status GetJob(Session& session, const std::string& job_name) {
   if (session.json()) return session.PrintJson(ToJson(*job));
   TextTable table("ll");
   table.Add({"job", Printable(job->name())});
-  table.Add({"kind", job->has_fit() ? DescribeSpec(job->fit().model()) : KindOf(*job)});
+  table.Add({"kind", KindText(*job)});
   table.Add({"state", StateWord(job->state())});
-  table.Add({"data", Printable(job->has_fit() ? job->fit().dataset() : job->predict().dataset())});
+  table.Add({"data", Printable(DatasetOf(*job))});
   table.Add({"created", FormatTime(job->create_time())});
   if (job->has_start_time()) table.Add({"started", FormatTime(job->start_time())});
   if (job->has_end_time()) table.Add({"ended", FormatTime(job->end_time())});
-  if (job->has_progress() && job->has_fit() && !client::HasEnded(job->state())) {
+  if (job->has_progress() && !job->has_predict() && !client::HasEnded(job->state())) {
+    if (job->has_sweep()) {
+      table.Add({"candidates", absl::StrCat(job->progress().candidates_done(), " of ",
+                                            job->progress().num_candidates())});
+    }
     table.Add({"progress", absl::StrCat("restart ", job->progress().restart(), ", iteration ",
                                         job->progress().iteration(), ", objective ",
                                         Fixed(job->progress().objective()))});
@@ -208,6 +266,9 @@ absl::Status GetJob(Session& session, const std::string& job_name) {
   }
   if (job->has_fit_result()) {
     table.Add({"log-likelihood", Fixed(job->fit_result().report().log_likelihood())});
+  }
+  if (job->has_sweep_result()) {
+    table.Add({"best", absl::StrCat("candidate ", job->sweep_result().best())});
   }
   if (const std::string result = ResultOf(*job); !result.empty()) {
     table.Add({job->has_error() ? "error" : "result", Printable(result)});

@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -164,16 +165,24 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
       {"family", version.family()},
       {"log_likelihood", report.log_likelihood()},
       {"objective", report.objective()},
-      {"aic", criteria.aic()},
-      {"bic", criteria.bic()},
-      {"icl", criteria.icl()},
+      {"aic", criteria.has_aic() ? Json(criteria.aic()) : Json()},
+      {"bic", criteria.has_bic() ? Json(criteria.bic()) : Json()},
+      {"icl", criteria.has_icl() ? Json(criteria.icl()) : Json()},
       {"degrees_of_freedom", criteria.degrees_of_freedom()},
+      {"log_prior", report.log_prior()},
+      {"entropy", criteria.has_entropy() ? Json(criteria.entropy()) : Json()},
+      {"relative_entropy",
+       criteria.has_relative_entropy() ? Json(criteria.relative_entropy()) : Json()},
+      {"separation",
+       std::vector<double>(criteria.separation().begin(), criteria.separation().end())},
       {"num_observations", criteria.num_observations()},
       {"num_rows", version.num_rows()},
       {"termination", EnumWord(*v1::Termination_descriptor(), report.termination())},
       {"message", report.message()},
       {"iterations", report.iterations()},
       {"total_iterations", report.total_iterations()},
+      {"evaluations", report.evaluations()},
+      {"total_evaluations", report.total_evaluations()},
       {"restart", report.restart()},
       {"seed", version.spec().seed()},
       {"columns", std::move(columns)},
@@ -182,6 +191,14 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
       {"repairs", std::move(repairs)},
       {"warnings", std::move(warning_list)},
   };
+  Json levels = Json::object();
+  for (const v1::Column& column : version.columns()) {
+    if (column.levels_size() == 0) continue;
+    levels[column.name()] =
+        std::vector<std::string>(column.levels().begin(), column.levels().end());
+  }
+  if (!levels.empty()) document["levels"] = std::move(levels);
+  if (report.past_observations() > 0) document["past_observations"] = report.past_observations();
   if (!version.has_parameters()) {
     for (const char* key : {"family", "num_rows", "columns", "parameters"}) document[key] = nullptr;
   }

@@ -25,7 +25,8 @@ Json TensorToJson(const v1::Tensor& tensor);
 
 // The result of a fit, flat: log_likelihood, bic, aic, icl, degrees_of_freedom, termination,
 // message, iterations, restart, seed, model, job, parameters, optima, repairs, warnings and some
-// more. Of a version without parameters, which was deleted, what the job does not know is null.
+// more; with columns of named categories also `levels`, their names by column. Of a version without
+// parameters, which was deleted, what the job does not know is null.
 Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);
 
 }  // namespace emserve::emctl

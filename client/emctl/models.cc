@@ -100,9 +100,10 @@ absl::Status ListVersions(Session& session, const std::string& model, int64_t li
   TextTable table("lllrrll");
   table.Add({"NAME", "CREATED", "FAMILY", "LOG-LIKELIHOOD", "BIC", "ORIGIN", "ALIASES"});
   for (const v1::ModelVersion& version : *versions) {
+    const v1::Criteria& criteria = version.report().criteria();
     table.Add({Printable(version.name()), FormatTime(version.create_time()),
                Printable(version.family()), Fixed(version.report().log_likelihood()),
-               Fixed(version.report().criteria().bic()),
+               criteria.has_bic() ? Fixed(criteria.bic()) : "-",
                version.imported() ? "imported" : Printable(version.job()),
                Printable(absl::StrJoin(version.aliases(), ", "))});
   }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/csv.h"
 #include "client/emctl/exit_status.h"
@@ -28,25 +30,44 @@ absl::StatusOr<std::vector<v1::PredictionOutput>> ParseOutputs(const std::string
   const absl::StatusOr<std::vector<std::string>> words = client::SplitCsvRecord(text);
   if (!words.ok()) return words.status();
   for (const std::string& word : *words) {
-    const std::optional<v1::PredictionOutput> output = ParseOutput(word);
+    const google::protobuf::EnumDescriptor& all = *v1::PredictionOutput_descriptor();
+    const std::optional<int> output = ParseEnumWord(all, word);
     if (!output.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--outputs: got ", word, ", must be labels, posteriors or log-densities"));
+      return absl::InvalidArgumentError(absl::StrCat("--outputs: got ", word, ", must be ",
+                                                     absl::StrJoin(EnumOptionWords(all), ", ")));
     }
-    outputs.push_back(*output);
+    outputs.push_back(static_cast<v1::PredictionOutput>(*output));
   }
   return outputs;
 }
 
+// The model's columns: names, and those of their categories.
+struct ModelColumns {
+  explicit ModelColumns(const v1::ModelVersion& version) {
+    for (const v1::Column& column : version.columns()) {
+      names.push_back(column.name());
+      levels.emplace_back(column.levels().begin(), column.levels().end());
+    }
+  }
+  std::vector<std::string> names;
+  std::vector<std::vector<std::string>> levels;
+};
+
 // The columns of an array in a CSV file, as the API names those of a prediction's dataset.
-std::vector<std::string> ColumnNames(const client::NamedArray& array) {
+std::vector<std::string> ColumnNames(const client::NamedArray& array, const ModelColumns& columns) {
   std::string stem = array.name;
   if (stem == "labels") stem = "label";
   if (stem == "posteriors") stem = "posterior";
   if (stem == "log_densities") stem = "log_density";
+  if (stem == "imputed_variances") stem = "imputed_variance";
   if (array.shape.size() < 2) return {stem};
+  const bool is_of_columns = stem == "imputed" || stem == "imputed_variance";
   std::vector<std::string> names;
-  for (int64_t j = 0; j < array.shape[1]; ++j) names.push_back(absl::StrCat(stem, "_", j));
+  for (int64_t j = 0; j < array.shape[1]; ++j) {
+    const size_t c = static_cast<size_t>(j);
+    const bool has_name = is_of_columns && c < columns.names.size();
+    names.push_back(absl::StrCat(stem, "_", has_name ? columns.names[c] : absl::StrCat(j)));
+  }
   return names;
 }
 
@@ -62,13 +83,20 @@ class PredictionWriter {
 // One row of numbers for each row of data.
 class CsvPredictions : public PredictionWriter {
  public:
-  explicit CsvPredictions(std::unique_ptr<client::OutputFile> file) : file_(std::move(file)) {}
+  CsvPredictions(std::unique_ptr<client::OutputFile> file, ModelColumns model)
+      : file_(std::move(file)), model_(std::move(model)) {}
 
   absl::Status Add(const client::Prediction& prediction) override {
     std::string text;
     if (prediction.first_row == 0) {
       for (const client::NamedArray& array : prediction.outputs) {
-        for (std::string& name : ColumnNames(array)) columns_.push_back(std::move(name));
+        std::vector<std::string> names = ColumnNames(array, model_);
+        levels_.resize(columns_.size() + names.size());
+        if (array.name == "imputed") {
+          std::copy(model_.levels.begin(), model_.levels.end(),
+                    levels_.begin() + static_cast<ptrdiff_t>(columns_.size()));
+        }
+        for (std::string& name : names) columns_.push_back(std::move(name));
       }
       client::AppendCsvRecord(columns_, text);
     }
@@ -80,7 +108,7 @@ class CsvPredictions : public PredictionWriter {
         const auto begin = array.values.begin() + static_cast<ptrdiff_t>(i * width);
         row.insert(row.end(), begin, begin + static_cast<ptrdiff_t>(width));
       }
-      client::AppendCsvRecord(row, text);
+      client::AppendCsvRecord(row, levels_, text);
     }
     return file_->Write(text);
   }
@@ -91,12 +119,16 @@ class CsvPredictions : public PredictionWriter {
 
  private:
   const std::unique_ptr<client::OutputFile> file_;
+  const ModelColumns model_;
   std::vector<std::string> columns_;
+  std::vector<std::vector<std::string>> levels_;  // of each column
 };
 
 // All predictions in one document: for small tables.
 class JsonPredictions : public PredictionWriter {
  public:
+  explicit JsonPredictions(ModelColumns model) : model_(std::move(model)) {}
+
   absl::Status Add(const client::Prediction& prediction) override {
     for (const client::NamedArray& array : prediction.outputs) {
       Json& list = outputs_[array.name];
@@ -107,7 +139,7 @@ class JsonPredictions : public PredictionWriter {
         } else if (array.shape.size() == 1) {
           list.push_back(array.values[i]);
         } else {
-          list.push_back(std::span(array.values).subspan(i * width, width));
+          list.push_back(Row(array, std::span(array.values).subspan(i * width, width)));
         }
       }
     }
@@ -119,6 +151,19 @@ class JsonPredictions : public PredictionWriter {
   Json Take() { return std::move(outputs_); }
 
  private:
+  // Imputed categories by name.
+  Json Row(const client::NamedArray& array, std::span<const double> values) const {
+    Json row = values;
+    if (array.name != "imputed") return row;
+    for (size_t c = 0; c < std::min(values.size(), model_.levels.size()); ++c) {
+      if (values[c] >= 0 && values[c] < static_cast<double>(model_.levels[c].size())) {
+        row[c] = model_.levels[c][static_cast<size_t>(values[c])];
+      }
+    }
+    return row;
+  }
+
+  const ModelColumns model_;
   Json outputs_ = Json::object();
 };
 
@@ -178,7 +223,12 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   if (!version.ok()) return version.status();
   client::DataFileOptions reading = arguments.reading;
   reading.unnamed_in_order = true;
-  for (const v1::Column& column : version->columns()) reading.columns.push_back(column.name());
+  for (const v1::Column& column : version->columns()) {
+    reading.columns.push_back(column.name());
+    if (column.levels_size() > 0) {
+      reading.levels[column.name()] = {column.levels().begin(), column.levels().end()};
+    }
+  }
   const absl::StatusOr<client::DataFile> file = ReadData(session, arguments.data, reading);
   if (absl::StrContains(file.status().message(), "has no column")) {
     return absl::InvalidArgumentError(
@@ -188,7 +238,7 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   if (!file->finite.ok()) return file->finite;
 
   if (session.json() && arguments.output.empty()) {
-    JsonPredictions writer;
+    JsonPredictions writer{ModelColumns(*version)};
     const absl::StatusOr<std::string> by =
         StreamTable(session, version->name(), file->table, outputs, writer, true);
     if (!by.ok()) return by.status();
@@ -198,7 +248,7 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   const std::string path = arguments.output.empty() ? "-" : arguments.output;
   absl::StatusOr<std::unique_ptr<client::OutputFile>> output = client::OutputFile::Create(path);
   if (!output.ok()) return output.status();
-  CsvPredictions writer(*std::move(output));
+  CsvPredictions writer(*std::move(output), ModelColumns(*version));
   // Not between the rows on a terminal.
   const bool show_progress = path != "-" || isatty(STDOUT_FILENO) == 0;
   const absl::StatusOr<std::string> by =
@@ -279,6 +329,7 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
   std::unique_ptr<client::OutputFile> file;
   std::string version;
   std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> levels;
   const StopOnInterrupt stop(session.interrupts());
   const absl::Status status = (*client)->StreamSample(
       model, arguments.num_rows, arguments.seed, stop.token(), [&](const client::Sample& part) {
@@ -289,6 +340,9 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
           if (!made.ok()) return made.status();
           file = *std::move(made);
           version = part.model_version;
+          const absl::StatusOr<v1::ModelVersion> found = (*client)->GetModelVersion(version);
+          if (!found.ok()) return found.status();
+          levels = ModelColumns(*found).levels;
           columns = part.table.columns;
           if (arguments.labels) columns.push_back("label");
           client::AppendCsvRecord(columns, text);
@@ -298,7 +352,7 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
           const auto begin = part.table.values.begin() + static_cast<ptrdiff_t>(i * width);
           std::vector<double> row(begin, begin + static_cast<ptrdiff_t>(width));
           if (arguments.labels) row.push_back(static_cast<double>(part.labels[i]));
-          client::AppendCsvRecord(row, text);
+          client::AppendCsvRecord(row, levels, text);
         }
         return file->Write(text);
       });

@@ -10,8 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "client/emctl/text.h"
+#include "client/emctl/words.h"
 
 namespace emserve::emctl {
 namespace {
@@ -90,9 +92,19 @@ std::function<void(int64_t done, int64_t total)> DrawBar(StatusLine& line, std::
 }
 
 std::string IterationLines::Format(const v1::IterationEvent& event) {
-  std::string line = absl::StrFormat("restart %d  iteration %4d  objective %.10g", event.restart(),
-                                     event.iteration(), event.objective());
-  Last& last = restarts_[event.restart()];
+  std::string line;
+  if (event.has_candidate()) line = absl::StrCat("candidate ", event.candidate(), "  ");
+  absl::StrAppend(&line, "restart ", event.restart());
+  const bool is_climb = event.phase() == v1::PHASE_UNSPECIFIED || event.phase() == v1::PHASE_CLIMB;
+  if (!is_climb) {
+    absl::StrAppend(
+        &line, "  ",
+        absl::StrReplaceAll(EnumWord(*v1::Phase_descriptor(), event.phase()), {{"_", " "}}));
+  }
+  absl::StrAppendFormat(&line, "  iteration %4d  objective %.10g", event.iteration(),
+                        event.objective());
+  Last& last = restarts_[{event.candidate(), event.restart(), is_climb ? 0 : event.phase()}];
+  if (event.iteration() == 0) last = {};  // short runs follow each other
   if (event.has_change()) {
     absl::StrAppendFormat(&line, "  change %.3g", event.change());
     // Events can be thinned out: over m iterations the rate is the m-th root of the quotient.

@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "absl/time/time.h"
 #include "emserve/v1/job.pb.h"
@@ -46,11 +47,13 @@ std::string ProgressBar(std::string_view what, int64_t done, int64_t total, absl
 // Draws a bar on a terminal: for the progress callbacks of the client.
 std::function<void(int64_t done, int64_t total)> DrawBar(StatusLine& line, std::string what);
 
-// The iterations of a fit, as lines. Of each restart it remembers the last iteration, because the
-// rate at which EM converges is the quotient of changes that follow each other.
+// The iterations of a fit or sweep, as lines. Of each part of a restart it remembers the last
+// iteration, because the rate at which EM converges is the quotient of changes that follow each
+// other.
 class IterationLines {
  public:
-  // The line of an iteration: restart, iteration, objective, change, rate.
+  // The line of an iteration: candidate of a sweep, restart, the phase if it is not the climb,
+  // iteration, objective, change, rate.
   std::string Format(const v1::IterationEvent& event);
 
   // True for the iterations that are worth a line of their own where nothing is redrawn: the 1-2-5
@@ -63,7 +66,7 @@ class IterationLines {
     int64_t iteration = -1;
     double change = 0;
   };
-  std::map<int32_t, Last> restarts_;
+  std::map<std::tuple<int32_t, int32_t, int>, Last> restarts_;  // by candidate, restart, phase
   bool any_ = false;
   double best_ = 0;
   absl::Time printed_ = absl::InfinitePast();

@@ -1,193 +1,26 @@
 #include "client/emctl/summary.h"
 
 #include <algorithm>
-#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/emctl/parameter_tables.h"
+#include "client/emctl/spec_options.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
-#include "proto/wire/tensor.h"
 
 namespace emserve::emctl {
 namespace {
 
-// Larger tables are left to --json.
-constexpr size_t kMostComponents = 32;
-constexpr size_t kMostColumns = 12;
-constexpr size_t kMostMatrices = 12;
 constexpr int kMostOptima = 10;
 constexpr size_t kMostWarnings = 10;
-
-// A parameter, with what its dimensions run over: 'k' components, 'd' columns of the data.
-struct Array {
-  std::string name;
-  std::string axes;
-  std::vector<int64_t> shape;
-  std::vector<double> values;
-};
-
-// Shapes alone do not tell: with as many components as columns [K] and [D] look the same.
-std::string AxesOf(const v1::ModelSpec& spec, const v1::NamedTensor& array) {
-  const std::string& name = array.name();
-  const int rank = array.tensor().shape_size();
-  if (name == "weights") return "k";
-  if (name == "means") return "kd";
-  if (name == "covariances") return rank == 3 ? "kdd" : "dd";
-  if (name == "variances") {
-    switch (spec.mixture().emission().gaussian().covariance()) {
-      case v1::COVARIANCE_DIAGONAL:
-        return "kd";
-      case v1::COVARIANCE_TIED_DIAGONAL:
-        return "d";
-      case v1::COVARIANCE_SPHERICAL:
-        return "k";
-      default:
-        return "";
-    }
-  }
-  return "";
-}
-
-std::vector<Array> Decode(const v1::ModelVersion& version) {
-  std::vector<Array> arrays;
-  for (const v1::NamedTensor& named : version.parameters().arrays()) {
-    Array array{.name = named.name(),
-                .axes = AxesOf(version.spec().model(), named),
-                .shape = {named.tensor().shape().begin(), named.tensor().shape().end()},
-                .values = {}};
-    absl::StatusOr<std::vector<double>> values = DecodeTensor(named.tensor(), named.name());
-    if (values.ok()) array.values = *std::move(values);
-    if (array.axes.size() != array.shape.size()) array.axes.clear();
-    arrays.push_back(std::move(array));
-  }
-  return arrays;
-}
-
-std::string ShapeText(const Array& array) {
-  return absl::StrCat(array.name, " [", absl::StrJoin(array.shape, ", "), "]");
-}
-
-// The tables of the parameters; `columns` are the names of the data's columns.
-class ParameterTables {
- public:
-  ParameterTables(std::vector<Array> arrays, std::vector<std::string> columns)
-      : arrays_(std::move(arrays)), columns_(std::move(columns)) {}
-
-  std::string ToString() {
-    for (const Array& array : arrays_) {
-      if (array.axes == "k") num_components_ = static_cast<size_t>(array.shape[0]);
-    }
-    if (num_components_ > 0) AddComponents();
-    for (const Array& array : arrays_) {
-      if (array.axes == "k") continue;
-      if (array.values.empty() || columns_.size() > kMostColumns) {
-        too_large_.push_back(ShapeText(array));
-      } else if (array.axes == "kd") {
-        if (num_components_ <= kMostComponents) AddRows(array);
-      } else if (array.axes == "d") {
-        AddVector(array);
-      } else if (array.axes == "dd") {
-        AddMatrix(array.name, array.values);
-      } else if (array.axes == "kdd" && num_components_ <= kMostMatrices) {
-        const size_t size = array.values.size() / num_components_;
-        for (size_t k = 0; k < num_components_; ++k) {
-          AddMatrix(absl::StrCat(array.name, " ", k),
-                    std::span(array.values).subspan(k * size, size));
-        }
-      } else if (array.values.size() == 1) {
-        absl::StrAppend(&out_, "\n", array.name, "  ", Short(array.values[0]), "\n");
-      } else {
-        too_large_.push_back(ShapeText(array));
-      }
-    }
-    if (!too_large_.empty()) {
-      absl::StrAppend(&out_, "\nnot shown (use --json): ", absl::StrJoin(too_large_, ", "), "\n");
-    }
-    return std::move(out_);
-  }
-
- private:
-  // One table for all that is one number per component.
-  void AddComponents() {
-    if (num_components_ > kMostComponents) {
-      too_large_.push_back(absl::StrCat("the parameters of ", num_components_, " components"));
-      return;
-    }
-    TextTable table("r" + std::string(arrays_.size(), 'r'));
-    std::vector<std::string> head = {"component"};
-    for (const Array& array : arrays_) {
-      if (array.axes == "k") head.push_back(array.name);
-    }
-    table.Add(std::move(head));
-    for (size_t k = 0; k < num_components_; ++k) {
-      std::vector<std::string> row = {absl::StrCat(k)};
-      for (const Array& array : arrays_) {
-        if (array.axes == "k") row.push_back(k < array.values.size() ? Short(array.values[k]) : "");
-      }
-      table.Add(std::move(row));
-    }
-    absl::StrAppend(&out_, "\n", table.ToString());
-  }
-
-  TextTable Start(const std::string& title) const {
-    TextTable table("l" + std::string(columns_.size(), 'r'));
-    std::vector<std::string> head = {title};
-    for (const std::string& name : columns_) head.push_back(Printable(name));
-    table.Add(std::move(head));
-    return table;
-  }
-
-  std::vector<std::string> Row(std::string title, std::span<const double> values) const {
-    std::vector<std::string> row = {std::move(title)};
-    for (const double value : values.subspan(0, std::min(values.size(), columns_.size()))) {
-      row.push_back(Short(value));
-    }
-    return row;
-  }
-
-  void AddRows(const Array& array) {
-    TextTable table = Start(array.name);
-    const size_t width = columns_.size();
-    for (size_t k = 0; (k + 1) * width <= array.values.size(); ++k) {
-      table.Add(Row(absl::StrCat(k), std::span(array.values).subspan(k * width, width)));
-    }
-    absl::StrAppend(&out_, "\n", table.ToString());
-  }
-
-  void AddVector(const Array& array) {
-    TextTable table = Start(array.name);
-    table.Add(Row("all", array.values));
-    absl::StrAppend(&out_, "\n", table.ToString());
-  }
-
-  void AddMatrix(const std::string& title, std::span<const double> values) {
-    TextTable table = Start(title);
-    const size_t width = columns_.size();
-    for (size_t i = 0; (i + 1) * width <= values.size(); ++i) {
-      table.Add(Row(Printable(columns_[i]), values.subspan(i * width, width)));
-    }
-    absl::StrAppend(&out_, "\n", table.ToString());
-  }
-
-  const std::vector<Array> arrays_;
-  const std::vector<std::string> columns_;
-  size_t num_components_ = 0;
-  std::vector<std::string> too_large_;
-  std::string out_;
-};
 
 // What a person wonders about an optimum. Degenerate ones, with a variance held at its floor, come
 // last however high their objective is.
 std::string OptimumMark(const v1::FitReport& report, int i) {
-  if (i == 0) return report.termination() == v1::TERMINATION_DEGENERATE ? "(degenerate)" : "";
-  const v1::Optimum& optimum = report.optima(i);
-  const int first = optimum.first_restart();
-  const bool ended_degenerate = first >= 0 && first < report.restarts_size() &&
-                                report.restarts(first).termination() == v1::TERMINATION_DEGENERATE;
-  const bool is_degenerate = ended_degenerate || optimum.objective() > report.optima(0).objective();
-  return is_degenerate ? "(degenerate, not chosen)" : "";
+  if (!report.optima(i).degenerate()) return "";
+  return i == 0 ? "(degenerate)" : "(degenerate, not chosen)";
 }
 
 std::string Optima(const v1::FitReport& report) {
@@ -240,20 +73,75 @@ std::string Remarks(const v1::FitReport& report, const std::vector<v1::WarningEv
   return out.empty() ? out : out + "\n";
 }
 
+// The columns in which cells were missing.
+std::string Missing(const v1::ModelVersion& version) {
+  std::vector<std::string> columns;
+  for (const v1::Column& column : version.columns()) {
+    const v1::ColumnSummary& summary = column.summary();
+    if (!summary.has_observed() || !(summary.observed() < 1)) continue;
+    columns.push_back(absl::StrCat(Short(100 * (1 - summary.observed())), "% of ", column.name()));
+  }
+  constexpr size_t kMostShown = 12;
+  if (columns.size() > kMostShown) {
+    columns.resize(kMostShown);
+    columns.push_back("...");
+  }
+  return Printable(absl::StrJoin(columns, ", "));
+}
+
+// Likelihood and criteria, or what k-means has instead.
+void AddCriteria(const v1::ModelVersion& version, TextTable& figures) {
+  const v1::FitReport& report = version.report();
+  if (version.spec().model().has_kmeans()) {
+    figures.Add({"sum of squares", Fixed(-report.objective())});
+    return;
+  }
+  figures.Add({"log-likelihood", Fixed(report.log_likelihood())});
+  if (report.log_prior() != 0) {
+    figures.Add({"log-prior", Fixed(report.log_prior())});
+    figures.Add({"objective", Fixed(report.objective())});
+  }
+  const v1::Criteria& criteria = report.criteria();
+  figures.Add({"AIC", Fixed(criteria.aic())});
+  figures.Add({"BIC", Fixed(criteria.bic())});
+  figures.Add({"ICL", Fixed(criteria.icl())});
+  figures.Add({"free parameters", absl::StrCat(criteria.degrees_of_freedom())});
+  if (criteria.separation_size() > 1) {
+    figures.Add({"entropy",
+                 absl::StrCat(Short(criteria.entropy()), " nats, relative ",
+                              Short(criteria.relative_entropy()), " (1: components fully apart)")});
+  }
+}
+
 }  // namespace
 
 std::string WarningLine(const v1::WarningEvent& warning) {
   std::string line = absl::StrCat("warning ", warning.reason());
+  if (warning.has_candidate()) absl::StrAppend(&line, ", candidate ", warning.candidate());
   if (warning.restart() >= 0) absl::StrAppend(&line, ", restart ", warning.restart());
   return Printable(absl::StrCat(line, ": ", warning.message()));
 }
 
 std::string DescribeSpec(const v1::ModelSpec& spec) {
+  if (spec.has_kmeans()) return spec.kmeans().spherical() ? "spherical k-means" : "k-means";
   if (!spec.has_mixture()) return "model";
   const v1::EmissionSpec& emission = spec.mixture().emission();
-  if (!emission.has_gaussian()) return "mixture";
-  return absl::StrCat("Gaussian mixture, ", CovarianceWord(emission.gaussian().covariance()),
-                      " covariance");
+  const google::protobuf::FieldDescriptor* const field =
+      v1::EmissionSpec::GetReflection()->GetOneofFieldDescriptor(
+          emission, v1::EmissionSpec::descriptor()->oneof_decl(0));
+  const FamilyCommand* const family = field == nullptr ? nullptr : FindFamilyOfField(field->name());
+  std::string text = family == nullptr ? "mixture" : std::string(family->title);
+  if (emission.has_gaussian()) {
+    absl::StrAppend(&text, ", ", CovarianceWord(emission.gaussian().covariance()), " covariance");
+  } else if (emission.has_student_t()) {
+    absl::StrAppend(&text, ", ", CovarianceWord(emission.student_t().covariance()), " scales");
+  }
+  for (const v1::ProductPart& part : emission.product().parts()) {
+    absl::StrAppend(&text, ", ", Printable(part.name()), " of ",
+                    Printable(absl::StrJoin(part.columns(), ", ")));
+  }
+  if (spec.mixture().noise()) absl::StrAppend(&text, ", with noise");
+  return text;
 }
 
 std::string Summary(const v1::ModelVersion& version,
@@ -268,22 +156,25 @@ std::string Summary(const v1::ModelVersion& version,
     figures.Add({"data", absl::StrCat(version.num_rows(), " rows of ",
                                       Printable(absl::StrJoin(columns, ", ")))});
   }
+  if (const std::string missing = Missing(version); !missing.empty()) {
+    figures.Add({"missing", missing});
+  }
   figures.Add({"termination",
                absl::StrCat(
                    absl::StrReplaceAll(
                        EnumWord(*v1::Termination_descriptor(), report.termination()), {{"_", " "}}),
                    " after ", report.iterations(), " iterations of restart ", report.restart())});
   figures.Add({"", Printable(report.message())});
-  figures.Add({"log-likelihood", Fixed(report.log_likelihood())});
-  if (report.log_prior() != 0) figures.Add({"objective", Fixed(report.objective())});
-  const v1::Criteria& criteria = report.criteria();
-  figures.Add({"AIC", Fixed(criteria.aic())});
-  figures.Add({"BIC", Fixed(criteria.bic())});
-  figures.Add({"ICL", Fixed(criteria.icl())});
-  figures.Add({"free parameters", absl::StrCat(criteria.degrees_of_freedom())});
-  return absl::StrCat(figures.ToString(),
-                      ParameterTables(Decode(version), std::move(columns)).ToString(),
-                      Optima(report), Remarks(report, warnings));
+  if (report.evaluations() > 0) {
+    figures.Add({"evaluations", absl::StrCat(report.evaluations(), ", of all restarts ",
+                                             report.total_evaluations())});
+  }
+  if (report.past_observations() > 0) {
+    figures.Add({"update of", absl::StrCat(Short(report.past_observations()), " observations")});
+  }
+  AddCriteria(version, figures);
+  return absl::StrCat(figures.ToString(), ParameterTables(version), Optima(report),
+                      Remarks(report, warnings));
 }
 
 }  // namespace emserve::emctl

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -17,40 +18,37 @@ constexpr std::pair<const char*, v1::Covariance> kCovariances[] = {
     {"tied-diagonal", v1::COVARIANCE_TIED_DIAGONAL},
     {"spherical", v1::COVARIANCE_SPHERICAL},
     {"tied-spherical", v1::COVARIANCE_TIED_SPHERICAL},
-    {"vvv", v1::COVARIANCE_FULL},
-    {"eee", v1::COVARIANCE_TIED},
-    {"vvi", v1::COVARIANCE_DIAGONAL},
-    {"eei", v1::COVARIANCE_TIED_DIAGONAL},
-    {"vii", v1::COVARIANCE_SPHERICAL},
-    {"eii", v1::COVARIANCE_TIED_SPHERICAL},
-    {"v", v1::COVARIANCE_SPHERICAL},
-    {"e", v1::COVARIANCE_TIED_SPHERICAL},
+    {"VEI", v1::COVARIANCE_VEI},
+    {"EVI", v1::COVARIANCE_EVI},
+    {"VEE", v1::COVARIANCE_VEE},
+    {"EVE", v1::COVARIANCE_EVE},
+    {"VVE", v1::COVARIANCE_VVE},
+    {"EEV", v1::COVARIANCE_EEV},
+    {"VEV", v1::COVARIANCE_VEV},
+    {"EVV", v1::COVARIANCE_EVV},
+    {"VVV", v1::COVARIANCE_FULL},
+    {"EEE", v1::COVARIANCE_TIED},
+    {"VVI", v1::COVARIANCE_DIAGONAL},
+    {"EEI", v1::COVARIANCE_TIED_DIAGONAL},
+    {"VII", v1::COVARIANCE_SPHERICAL},
+    {"EII", v1::COVARIANCE_TIED_SPHERICAL},
+    {"V", v1::COVARIANCE_SPHERICAL},
+    {"E", v1::COVARIANCE_TIED_SPHERICAL},
 };
-constexpr size_t kOwnCovariances = 6;
-
-constexpr std::pair<const char*, v1::StartMethod> kStartMethods[] = {
-    {"kmeans++", v1::START_METHOD_KMEANS_PLUS_PLUS},
-    {"random-rows", v1::START_METHOD_RANDOM_ROWS},
-};
-
-constexpr std::pair<const char*, v1::PredictionOutput> kOutputs[] = {
-    {"labels", v1::PREDICTION_OUTPUT_LABELS},
-    {"posteriors", v1::PREDICTION_OUTPUT_POSTERIORS},
-    {"log-densities", v1::PREDICTION_OUTPUT_LOG_DENSITIES},
-};
+constexpr size_t kOwnCovariances = 14;
 
 std::string Lower(std::string_view text) {
   return absl::AsciiStrToLower(absl::string_view(text.data(), text.size()));
 }
 
-template <typename Words>
-auto Find(const Words& words, std::string_view text)
-    -> std::optional<std::decay_t<decltype(words[0].second)>> {
-  const std::string word = absl::StrReplaceAll(Lower(text), {{"_", "-"}});
-  for (const auto& [name, value] : words) {
-    if (word == name) return value;
-  }
-  return std::nullopt;
+// As options are compared: without case, with hyphens.
+std::string Plain(std::string_view text) { return absl::StrReplaceAll(Lower(text), {{"_", "-"}}); }
+
+// The word of an enum's value as people type it.
+std::string OptionWord(const google::protobuf::EnumDescriptor& descriptor, int value) {
+  std::string word = Plain(EnumWord(descriptor, value));
+  if (absl::EndsWith(word, "-em")) word.resize(word.size() - 3);
+  return absl::StrReplaceAll(word, {{"-plus-plus", "++"}});
 }
 
 }  // namespace
@@ -87,7 +85,10 @@ std::vector<std::string> CovarianceWords() {
 }
 
 std::optional<v1::Covariance> ParseCovariance(std::string_view word) {
-  return Find(kCovariances, word);
+  for (const auto& [name, value] : kCovariances) {
+    if (Plain(word) == Plain(name)) return value;
+  }
+  return std::nullopt;
 }
 
 std::string CovarianceWord(v1::Covariance covariance) {
@@ -98,12 +99,31 @@ std::string CovarianceWord(v1::Covariance covariance) {
                                                   : absl::StrCat(static_cast<int>(covariance));
 }
 
-std::optional<v1::StartMethod> ParseStartMethod(std::string_view word) {
-  return Find(kStartMethods, word);
+std::vector<std::string> EnumOptionWords(const google::protobuf::EnumDescriptor& descriptor) {
+  if (&descriptor == v1::Covariance_descriptor()) return CovarianceWords();
+  std::vector<std::string> words;
+  for (int i = 0; i < descriptor.value_count(); ++i) {
+    const int value = descriptor.value(i)->number();
+    if (value != 0) words.push_back(OptionWord(descriptor, value));
+  }
+  return words;
 }
 
-std::optional<v1::PredictionOutput> ParseOutput(std::string_view word) {
-  return Find(kOutputs, word);
+std::optional<int> ParseEnumWord(const google::protobuf::EnumDescriptor& descriptor,
+                                 std::string_view word) {
+  if (&descriptor == v1::Covariance_descriptor()) {
+    const std::optional<v1::Covariance> covariance = ParseCovariance(word);
+    return covariance.has_value() ? std::optional<int>(*covariance) : std::nullopt;
+  }
+  const std::string plain = Plain(word);
+  for (int i = 0; i < descriptor.value_count(); ++i) {
+    const int value = descriptor.value(i)->number();
+    if (value == 0) continue;
+    if (plain == OptionWord(descriptor, value) || plain == Plain(EnumWord(descriptor, value))) {
+      return value;
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<char> ParseSeparator(std::string_view word) {
@@ -137,6 +157,10 @@ google::protobuf::Duration ToProto(absl::Duration duration) {
   out.set_seconds(seconds);
   out.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
   return out;
+}
+
+absl::Status Refused(absl::string_view option, absl::string_view got, absl::string_view must) {
+  return absl::InvalidArgumentError(absl::StrCat(option, ": got ", got, ", must be ", must));
 }
 
 }  // namespace emserve::emctl

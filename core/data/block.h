@@ -21,6 +21,11 @@ struct Block {
   int num_columns = 0;
   const double* values = nullptr;   // [num_columns x stride], 64-byte aligned
   const double* weights = nullptr;  // [stride], all 1 for rows of unweighted tables
+  // Missing cells are NaN; true promises that no cell of the block is.
+  bool complete = true;
+  // [components x stride] log plausibility of each component for each row (0: nothing is known,
+  // -infinity: excluded), 0 for padding; null without labels.
+  const double* log_labels = nullptr;
 
   const double* column(int c) const { return values + static_cast<int64_t>(c) * stride; }
 };

@@ -16,31 +16,63 @@ namespace {
 struct Moments {
   int64_t num_weighted_rows = 0;
   double weight = 0;
+  std::vector<double> observed;  // [columns] weight of the observed cells
   std::vector<double> mean, scatter, minimum, maximum;
+  bool complete = true;
   absl::Status error;
 
   explicit Moments(int columns)
-      : mean(static_cast<size_t>(columns)),
-        scatter(mean.size()),
-        minimum(mean.size(), std::numeric_limits<double>::infinity()),
-        maximum(mean.size(), -std::numeric_limits<double>::infinity()) {}
+      : observed(static_cast<size_t>(columns)),
+        mean(observed.size()),
+        scatter(observed.size()),
+        minimum(observed.size(), std::numeric_limits<double>::infinity()),
+        maximum(observed.size(), -std::numeric_limits<double>::infinity()) {}
 
   void Merge(const Moments& other) {
-    if (other.weight == 0) return;
-    const double total = weight + other.weight;
-    const double share = other.weight / total;
+    weight += other.weight;
+    num_weighted_rows += other.num_weighted_rows;
+    complete = complete && other.complete;
     for (size_t c = 0; c < mean.size(); ++c) {
+      if (other.observed[c] == 0) continue;
+      const double total = observed[c] + other.observed[c];
+      const double share = other.observed[c] / total;
       const double delta = other.mean[c] - mean[c];
       // From nothing the other's figures are taken over exactly; delta x share would round.
-      mean[c] = weight == 0 ? other.mean[c] : mean[c] + delta * share;
-      scatter[c] += other.scatter[c] + delta * delta * weight * share;
+      mean[c] = observed[c] == 0 ? other.mean[c] : mean[c] + delta * share;
+      scatter[c] += other.scatter[c] + delta * delta * observed[c] * share;
       minimum[c] = std::min(minimum[c], other.minimum[c]);
       maximum[c] = std::max(maximum[c], other.maximum[c]);
+      observed[c] = total;
     }
-    weight = total;
-    num_weighted_rows += other.num_weighted_rows;
   }
 };
+
+absl::Status CheckLabel(const Table& table, int64_t row) {
+  const int num_components = table.label_components();
+  if (table.label_column().has_value()) {
+    const double label = table.raw_value(row, *table.label_column());
+    if (!(label >= 0) || (label == std::floor(label) && label < num_components)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.labels[", row, "]: got ", label, ", must be a component, 0 to ",
+                     num_components - 1, ", or negative or missing where it is unknown"));
+  }
+  bool plausible = false;
+  for (int k = 0; k < num_components; ++k) {
+    const double value = table.raw_value(row, table.plausibility_columns()[static_cast<size_t>(k)]);
+    if (value < 0 || std::isinf(value)) {
+      return absl::InvalidArgumentError(absl::StrCat("data.plausibilities[", row, ", ", k,
+                                                     "]: got ", value,
+                                                     ", must be finite and 0 or more"));
+    }
+    plausible = plausible || !(value <= 0);
+  }
+  if (plausible) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("data.plausibilities[", row,
+                                                 "]: got 0 for every component, must be positive "
+                                                 "for at least one"));
+}
 
 absl::Status Check(const Table& table, const Block& block) {
   for (int i = 0; i < block.num_rows; ++i) {
@@ -51,11 +83,14 @@ absl::Status Check(const Table& table, const Block& block) {
     }
     for (int c = 0; c < block.num_columns; ++c) {
       const double value = block.column(c)[i];
-      if (!std::isfinite(value)) {
+      if (std::isinf(value)) {
         return absl::InvalidArgumentError(absl::StrCat(
             "data[", row, "]: got ", value, " in column '", table.names()[static_cast<size_t>(c)],
-            "', must be finite; remove the row or model other columns"));
+            "', must be finite, or NaN where it is missing; mend the cell or remove the row"));
       }
+    }
+    if (table.label_components() > 0) {
+      if (absl::Status status = CheckLabel(table, row); !status.ok()) return status;
     }
   }
   return absl::OkStatus();
@@ -65,29 +100,34 @@ absl::Status Check(const Table& table, const Block& block) {
 void Measure(const Block& block, Moments& out) {
   out.weight = 0;
   out.num_weighted_rows = 0;
+  out.complete = block.complete;
   for (int i = 0; i < block.num_rows; ++i) {
     out.weight += block.weights[i];
     out.num_weighted_rows += block.weights[i] > 0 ? 1 : 0;
   }
-  if (out.weight == 0) return;
   for (int c = 0; c < block.num_columns; ++c) {
     const double* x = block.column(c);
+    const auto counts = [&](int i) { return block.weights[i] > 0 && !std::isnan(x[i]); };
+    const auto index = static_cast<size_t>(c);
+    double weight = 0;
     double sum = 0;
     double low = std::numeric_limits<double>::infinity();
     double high = -low;
     for (int i = 0; i < block.num_rows; ++i) {
-      if (!(block.weights[i] > 0)) continue;
+      if (!counts(i)) continue;
+      weight += block.weights[i];
       sum += block.weights[i] * x[i];
       low = std::min(low, x[i]);
       high = std::max(high, x[i]);
     }
+    out.observed[index] = weight;
+    if (weight == 0) continue;
     // Within the range whatever the rounding, so that a constant column has exactly zero variance.
-    const double mean = std::clamp(sum / out.weight, low, high);
+    const double mean = std::clamp(sum / weight, low, high);
     double scatter = 0;
     for (int i = 0; i < block.num_rows; ++i) {
-      if (block.weights[i] > 0) scatter += block.weights[i] * (x[i] - mean) * (x[i] - mean);
+      if (counts(i)) scatter += block.weights[i] * (x[i] - mean) * (x[i] - mean);
     }
-    const auto index = static_cast<size_t>(c);
     out.mean[index] = mean;
     out.scatter[index] = scatter;
     out.minimum[index] = low;
@@ -102,7 +142,7 @@ absl::StatusOr<Summary> Summarize(const Table& table, Pool::Share& share, std::s
   const Partition partition = Partition::Make(table.num_rows(), columns);
   std::vector<Moments> lanes(static_cast<size_t>(partition.num_lanes), Moments(columns));
   share.For(partition.num_lanes, [&](int64_t lane, int) {
-    BlockBuffer buffer(partition.block_rows, columns);
+    BlockBuffer buffer = table.MakeBuffer(partition.block_rows);
     Moments of_block(columns);
     Moments& of_lane = lanes[static_cast<size_t>(lane)];
     const int64_t end = partition.first_block(static_cast<int>(lane) + 1);
@@ -124,7 +164,8 @@ absl::StatusOr<Summary> Summarize(const Table& table, Pool::Share& share, std::s
   }
   if (!(all.weight > 0)) {
     return absl::InvalidArgumentError(
-        "data.weights: got 0 for every row, must be positive for at least one");
+        "data.weights: got 0 for every row with an observed cell, must be positive for at least "
+        "one");
   }
   if (!std::isfinite(all.weight)) {
     return absl::InvalidArgumentError(
@@ -139,7 +180,10 @@ absl::StatusOr<Summary> Summarize(const Table& table, Pool::Share& share, std::s
   summary.maximum = std::move(all.maximum);
   summary.variance = std::move(all.scatter);
   for (size_t c = 0; c < summary.variance.size(); ++c) {
-    summary.variance[c] /= summary.total_weight;
+    if (all.observed[c] > 0) summary.variance[c] /= all.observed[c];
+    if (!all.complete) {
+      summary.observed.push_back(std::min(1.0, all.observed[c] / summary.total_weight));
+    }
     if (!std::isfinite(summary.variance[c]) || !std::isfinite(summary.mean[c])) {
       return absl::InvalidArgumentError(
           absl::StrCat("data: the variance of column '", table.names()[c],

@@ -16,10 +16,16 @@ struct Summary {
   int64_t num_rows = 0;
   int64_t num_weighted_rows = 0;  // rows with weight > 0
   double total_weight = 0;        // sum of weights: the number of observations
-  std::vector<double> mean;       // [columns]
-  std::vector<double> variance;   // [columns], divided by total_weight
-  std::vector<double> minimum;    // [columns], over rows with weight > 0
-  std::vector<double> maximum;    // [columns]
+  // Of the observed cells in rows with weight > 0; a column without any has mean and variance 0,
+  // minimum infinity and maximum -infinity.
+  std::vector<double> mean;      // [columns]
+  std::vector<double> variance;  // [columns], divided by the observed weight
+  std::vector<double> minimum;   // [columns]
+  std::vector<double> maximum;   // [columns]
+  // [columns] observed cells' share of total_weight, in [0, 1]; empty if no cell is missing.
+  std::vector<double> observed;
+
+  bool complete() const { return observed.empty(); }
 
   // Of the rows with weight > 0, so that what is measured by it does not depend on the unit of
   // weights; exactly 1 without weights.
@@ -27,9 +33,11 @@ struct Summary {
 };
 
 // One pass over `table`, lanes merged in order (Chan, Golub & LeVeque 1979), so bits do not depend
-// on threads and digits survive offsets of 1e8. InvalidArgument: a cell that is NaN or infinite, or
-// a weight that is negative or not finite, named by row and column; all weights zero; no rows.
-// Cancelled when `stop` is requested. O(rows x columns).
+// on threads and digits survive offsets of 1e8. Rows count as Table::Read weighs them: those
+// without a cell or label have weight 0. InvalidArgument: a cell that is infinite, a weight that is
+// negative or not finite, a label that names no component, a row without a plausible component,
+// each named by its row; all weights zero; no rows. Cancelled when `stop` is requested. O(rows x
+// columns).
 absl::StatusOr<Summary> Summarize(const Table& table, Pool::Share& share, std::stop_token stop);
 
 }  // namespace emserve

@@ -1,7 +1,9 @@
 #include "core/data/table.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <numeric>
 #include <utility>
@@ -71,10 +73,13 @@ void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, 
 
 void BlockBuffer::Free::operator()(double* p) const { ::operator delete[](p, kAlignment); }
 
-BlockBuffer::BlockBuffer(int max_rows, int num_columns)
+BlockBuffer::BlockBuffer(int max_rows, int num_columns, int label_components)
     : max_rows_(max_rows),
       values_(Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * num_columns)),
-      weights_(Allocate(PaddedRows(max_rows))) {}
+      weights_(Allocate(PaddedRows(max_rows))),
+      labels_(label_components == 0
+                  ? nullptr
+                  : Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * label_components)) {}
 
 absl::StatusOr<Table> Table::Create(Cells cells, Options options) {
   if (cells.num_rows < 1) {
@@ -123,7 +128,40 @@ absl::StatusOr<Table> Table::Create(Cells cells, Options options) {
                                                    " names, must be ", options.columns.size(),
                                                    ", one per column"));
   }
+  if (options.label_column.has_value() && !options.plausibility_columns.empty()) {
+    return absl::InvalidArgumentError(
+        "label_column: got both label_column and plausibility_columns, must be one of them");
+  }
+  if (options.label_column.has_value() && !known(*options.label_column)) {
+    return absl::InvalidArgumentError(absl::StrCat("label_column: got ", *options.label_column,
+                                                   ", must be less than ", cells.num_columns));
+  }
+  if (options.label_column.has_value() && options.label_components < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("label_components: got ", options.label_components, ", must be at least 1"));
+  }
+  for (size_t i = 0; i < options.plausibility_columns.size(); ++i) {
+    if (!known(options.plausibility_columns[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("plausibility_columns[", i, "]: got ",
+                                                     options.plausibility_columns[i],
+                                                     ", must be less than ", cells.num_columns));
+    }
+  }
+  for (size_t i = 0; i < options.start_columns.size(); ++i) {
+    if (!known(options.start_columns[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("start_columns[", i, "]: got ",
+                                                     options.start_columns[i],
+                                                     ", must be less than ", cells.num_columns));
+    }
+  }
   Table table;
+  table.start_columns_ = std::move(options.start_columns);
+  table.label_column_ = options.label_column;
+  table.label_components_ = options.label_column.has_value()
+                                ? options.label_components
+                                : static_cast<int>(options.plausibility_columns.size());
+  table.plausibility_columns_ = std::move(options.plausibility_columns);
+  table.complete_ = cells.type == ElementType::kInt64;
   table.cells_ = std::move(cells);
   table.columns_ = std::move(options.columns);
   table.names_ = std::move(options.names);
@@ -158,8 +196,89 @@ double Table::weight(int64_t row) const {
   return weight_column_.has_value() ? LoadCell(cells_, row, *weight_column_) : 1.0;
 }
 
+double Table::EffectiveWeight(int64_t row) const {
+  const double given = weight(row);
+  if (complete_ || given == 0) return given;
+  for (int c = 0; c < num_columns(); ++c) {
+    if (!std::isnan(value(row, c))) return given;
+  }
+  return labelled(row) ? given : 0;
+}
+
 double Table::value(int64_t row, int column) const {
   return LoadCell(cells_, row, columns_[static_cast<size_t>(column)]);
+}
+
+double Table::raw_value(int64_t row, int cells_column) const {
+  return LoadCell(cells_, row, cells_column);
+}
+
+bool Table::labelled(int64_t row) const {
+  if (label_column_.has_value()) return LoadCell(cells_, row, *label_column_) >= 0;
+  if (plausibility_columns_.empty()) return false;
+  const double first = LoadCell(cells_, row, plausibility_columns_[0]);
+  return std::any_of(plausibility_columns_.begin(), plausibility_columns_.end(),
+                     [&](int column) { return LoadCell(cells_, row, column) != first; });
+}
+
+std::optional<int> Table::OnlyComponent(int64_t row) const {
+  if (label_column_.has_value()) {
+    const double label = LoadCell(cells_, row, *label_column_);
+    if (label >= 0 && label < label_components_) return static_cast<int>(label);
+    return std::nullopt;
+  }
+  std::optional<int> only;
+  for (int k = 0; k < label_components_; ++k) {
+    if (LoadCell(cells_, row, plausibility_columns_[k]) <= 0) continue;
+    if (only) return std::nullopt;
+    only = k;
+  }
+  return only;
+}
+
+Table Table::Complete() const {
+  Table complete = *this;
+  complete.complete_ = true;
+  return complete;
+}
+
+// Whether the block has missing cells; rows that have nothing else lose their weight.
+bool Table::FindMissing(int count, BlockBuffer& buffer, const Block& block) const {
+  bool any = false;
+  for (int c = 0; c < num_columns(); ++c) {
+    const double* const x = block.column(c);
+    bool found = false;
+    for (int i = 0; i < count; ++i) found |= std::isnan(x[i]);
+    any |= found;
+  }
+  for (int i = 0; any && i < count; ++i) {
+    bool observed = false;
+    for (int c = 0; c < num_columns() && !observed; ++c) observed = !std::isnan(block.column(c)[i]);
+    if (!observed && !labelled(block.first_row + i)) buffer.weights()[i] = 0;
+  }
+  return any;
+}
+
+// log_labels [K x stride].
+void Table::ReadLabels(int64_t first, int count, BlockBuffer& buffer) const {
+  const int stride = PaddedRows(count);
+  constexpr double kExcluded = -std::numeric_limits<double>::infinity();
+  double* const labels = buffer.labels();
+  std::fill_n(labels, static_cast<int64_t>(label_components_) * stride, 0.0);
+  for (int i = 0; i < count; ++i) {
+    if (label_column_.has_value()) {
+      const double label = LoadCell(cells_, first + i, *label_column_);
+      if (!(label >= 0)) continue;
+      for (int k = 0; k < label_components_; ++k) {
+        if (k != label) labels[static_cast<int64_t>(k) * stride + i] = kExcluded;
+      }
+      continue;
+    }
+    for (int k = 0; k < label_components_; ++k) {
+      const double plausibility = LoadCell(cells_, first + i, plausibility_columns_[k]);
+      if (plausibility >= 0) labels[static_cast<int64_t>(k) * stride + i] = std::log(plausibility);
+    }
+  }
 }
 
 Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
@@ -187,12 +306,19 @@ Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
   block.num_columns = num_columns();
   block.values = values;
   block.weights = weights;
+  if (!complete_) block.complete = !FindMissing(count, buffer, block);
+  if (label_components_ > 0) {
+    ReadLabels(first, count, buffer);
+    block.log_labels = buffer.labels();
+  }
   return block;
 }
 
-Partition Partition::Make(int64_t num_rows, int64_t doubles_per_row) {
+Partition Partition::Make(int64_t num_rows, int64_t doubles_per_row, int64_t doubles_per_lane) {
   constexpr int64_t kWorkingDoubles = 512 * 1024 / 8;
   constexpr int64_t kMinLaneRows = 4096;
+  constexpr int64_t kFewLanes = 4;
+  constexpr int64_t kLaneDoubles = 512 * 1024 * 1024 / 8;
   constexpr int64_t kMinBlockRows = 48;
   constexpr int64_t kMaxBlockRows = 480;
   Partition partition;
@@ -201,8 +327,11 @@ Partition Partition::Make(int64_t num_rows, int64_t doubles_per_row) {
   partition.block_rows =
       static_cast<int>(std::clamp(fitting / kRowPad * kRowPad, kMinBlockRows, kMaxBlockRows));
   partition.num_blocks = (num_rows + partition.block_rows - 1) / partition.block_rows;
-  partition.num_lanes = static_cast<int>(std::clamp<int64_t>(
-      num_rows / kMinLaneRows, 1, std::min<int64_t>(kMaxLanes, partition.num_blocks)));
+  const int64_t affordable =
+      std::max(kFewLanes, kLaneDoubles / std::max<int64_t>(doubles_per_lane, 1));
+  partition.num_lanes = static_cast<int>(
+      std::clamp<int64_t>(num_rows / kMinLaneRows, 1,
+                          std::min({int64_t{kMaxLanes}, affordable, partition.num_blocks})));
   return partition;
 }
 

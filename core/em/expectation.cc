@@ -29,18 +29,20 @@ Expectation::Expectation(const Model& model, const Table& table, Pool::Share& sh
     : model_(model),
       size_(model.statistics().size()),
       lane_stride_(size_ + kCacheGap),
-      lanes_(table, model.doubles_per_row(), share, std::move(stop)),
+      lanes_(table, model.doubles_per_row(), share, std::move(stop), lane_stride_),
       prepared_(model.NewPrepared()),
       workspaces_(lanes_.num_slots()),
       given_(lanes_.num_slots()),
-      lane_statistics_(lane_stride_ * lanes_.num_lanes()),
+      lane_statistics_(std::make_unique_for_overwrite<double[]>(lane_stride_ * lanes_.num_lanes())),
       lane_log_likelihood_(lanes_.num_lanes()) {}
 
-absl::StatusOr<double> Expectation::Run(std::span<const double> theta) {
+absl::StatusOr<double> Expectation::Run(std::span<const double> theta,
+                                        const Assignment& assignment) {
   if (absl::Status status = model_.Prepare(theta, *prepared_); !status.ok()) return status;
   absl::Status status = lanes_.ForEachBlock([&](int lane, int slot, const Block& block) {
     if (lanes_.Begins(lane, block)) ClearLane(lane);
-    lane_log_likelihood_[lane] += model_.EStep(*prepared_, block, WorkspaceOf(slot), Lane(lane));
+    lane_log_likelihood_[lane] +=
+        model_.EStep(*prepared_, block, assignment, WorkspaceOf(slot), Lane(lane));
   });
   if (!status.ok()) return status;
   MergeLanes();
@@ -83,7 +85,7 @@ void Expectation::ClearLane(int lane) {
 }
 
 void Expectation::MergeLanes() {
-  double* const sum = lane_statistics_.data();
+  double* const sum = Lane(0).data();
   for (int lane = 1; lane < lanes_.num_lanes(); ++lane) {
     const double* const part = Lane(lane).data();
     for (int64_t i = 0; i < size_; ++i) sum[i] += part[i];

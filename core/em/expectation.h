@@ -28,11 +28,12 @@ class Expectation {
   Expectation(const Model& model, const Table& table, Pool::Share& share, std::stop_token stop);
 
   // One pass under `theta`: fills statistics() and returns the log-likelihood
-  // sum_i w_i log p(x_i | theta), nats. The same bits with any number of threads.
+  // sum_i w_i log p(x_i | theta), nats, or what Model::EStep returns for another `assignment`. The
+  // same bits with any number of threads.
   //
   // Errors: what Model::Prepare returns; FailedPrecondition when the sum is not finite, naming the
   // first row that makes it so; Cancelled. The cost of one E-step.
-  absl::StatusOr<double> Run(std::span<const double> theta);
+  absl::StatusOr<double> Run(std::span<const double> theta, const Assignment& assignment = {});
 
   // Fills posterior [components x stride] of a block; it comes in zeroed. `scratch` is [2 x
   // stride].
@@ -55,10 +56,10 @@ class Expectation {
   };
 
   std::span<double> Lane(int lane) {
-    return std::span(lane_statistics_).subspan(lane * lane_stride_, size_);
+    return std::span(lane_statistics_.get() + lane * lane_stride_, size_);
   }
   std::span<const double> Lane(int lane) const {
-    return std::span(lane_statistics_).subspan(lane * lane_stride_, size_);
+    return std::span(lane_statistics_.get() + lane * lane_stride_, size_);
   }
   Model::Workspace& WorkspaceOf(int slot);
   void ClearLane(int lane);
@@ -72,8 +73,9 @@ class Expectation {
   std::unique_ptr<Model::Prepared> prepared_;
   std::vector<std::unique_ptr<Model::Workspace>> workspaces_;  // per slot, made when first used
   std::vector<std::unique_ptr<Given>> given_;                  // likewise
-  std::vector<double> lane_statistics_;                        // [lanes x lane_stride_]
-  std::vector<double> lane_log_likelihood_;                    // [lanes]
+  // [lanes x lane_stride_], untouched until the lane's first pass clears it: it may be large.
+  const std::unique_ptr<double[]> lane_statistics_;
+  std::vector<double> lane_log_likelihood_;  // [lanes]
 };
 
 }  // namespace emserve

@@ -5,9 +5,10 @@
 
 namespace emserve {
 
-Lanes::Lanes(const Table& table, int64_t doubles_per_row, Pool::Share& share, std::stop_token stop)
+Lanes::Lanes(const Table& table, int64_t doubles_per_row, Pool::Share& share, std::stop_token stop,
+             int64_t doubles_per_lane)
     : table_(table),
-      partition_(Partition::Make(table.num_rows(), doubles_per_row)),
+      partition_(Partition::Make(table.num_rows(), doubles_per_row, doubles_per_lane)),
       share_(share),
       stop_(std::move(stop)),
       buffers_(share.num_slots()) {}
@@ -33,7 +34,7 @@ absl::Status Lanes::ForEachBlock(
 bool Lanes::RunLane(int lane, int slot,
                     absl::FunctionRef<void(int lane, int slot, const Block& block)> body) {
   std::optional<BlockBuffer>& buffer = buffers_[slot];
-  if (!buffer) buffer.emplace(partition_.block_rows, table_.num_columns());
+  if (!buffer) buffer.emplace(table_.MakeBuffer(partition_.block_rows));
   const int64_t end = partition_.first_block(lane + 1);
   for (int64_t b = partition_.first_block(lane); b < end; ++b) {
     if (stop_.stop_requested()) return false;

@@ -20,8 +20,9 @@ namespace emserve {
 // One walker over one table; reusable, not thread-safe. `table` and `share` outlive it.
 class Lanes {
  public:
-  // `doubles_per_row` as Partition::Make takes it.
-  Lanes(const Table& table, int64_t doubles_per_row, Pool::Share& share, std::stop_token stop);
+  // `doubles_per_row` and `doubles_per_lane` as Partition::Make takes them.
+  Lanes(const Table& table, int64_t doubles_per_row, Pool::Share& share, std::stop_token stop,
+        int64_t doubles_per_lane = 0);
 
   int num_lanes() const { return partition_.num_lanes; }
   int num_slots() const { return share_.num_slots(); }

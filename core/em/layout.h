@@ -21,13 +21,15 @@ struct ArraySpec {
   std::vector<int64_t> shape;
   int64_t offset = 0;
   int64_t size = 0;
+  bool by_component = false;  // the first extent counts the components
 };
 
 class Layout {
  public:
-  // Appends an array behind the existing ones and returns its offset. Precondition: the product of
+  // Appends an array behind the existing ones and returns its offset; `by_component` if its first
+  // extent counts the components. Precondition: the product of
   // all sizes fits int64 (options are bounded before a layout is built).
-  int64_t Add(std::string name, std::vector<int64_t> shape);
+  int64_t Add(std::string name, std::vector<int64_t> shape, bool by_component = true);
 
   // Appends every array of `other`, each name preceded by `prefix`; returns the offset of the
   // first.

@@ -22,6 +22,7 @@ void Outcomes::Add(const Restart& restart) {
   best_ = outcome.restart;
   result_.theta.assign(restart.theta().begin(), restart.theta().end());
   result_.log_prior = restart.log_prior();
+  result_.log_likelihood = restart.log_likelihood();
   result_.repairs = restart.repairs();
 }
 
@@ -36,7 +37,6 @@ absl::StatusOr<FitResult> Outcomes::Finish() {
   if (best_ < 0) return WhyAllFailed();
   result_.best = outcomes_[best_];
   result_.objective = result_.best.objective;
-  result_.log_likelihood = result_.objective - result_.log_prior;
   result_.optima = GroupOptima();
   for (const RestartOutcome& outcome : outcomes_) result_.total_iterations += outcome.iterations;
   result_.restarts = std::move(outcomes_);
@@ -70,14 +70,14 @@ std::vector<Optimum> Outcomes::GroupOptima() const {
   }
   std::sort(order.begin(), order.end(), [this](int a, int b) { return Better(a, b); });
   std::vector<Optimum> optima;
-  bool of_degenerate = false;
   for (const int r : order) {
     const double objective = outcomes_[r].objective;
-    if (optima.empty() || of_degenerate != floored_[r] ||
+    const bool floored = floored_[r] != 0;
+    if (optima.empty() || optima.back().degenerate != floored ||
         !(std::abs(optima.back().objective - objective) <=
           kSameOptimum * (mean_weight_ + std::abs(optima.back().objective)))) {
-      optima.push_back({.objective = objective, .count = 0, .first_restart = r});
-      of_degenerate = floored_[r];
+      optima.push_back(
+          {.objective = objective, .count = 0, .first_restart = r, .degenerate = floored});
     }
     ++optima.back().count;
     optima.back().first_restart = std::min(optima.back().first_restart, r);

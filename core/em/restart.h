@@ -4,6 +4,7 @@
 #ifndef EMSERVE_CORE_EM_RESTART_H_
 #define EMSERVE_CORE_EM_RESTART_H_
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/time/time.h"
 #include "core/data/summary.h"
 #include "core/data/table.h"
+#include "core/em/accelerator.h"
 #include "core/em/expectation.h"
 #include "core/em/fit.h"
 #include "core/em/model.h"
@@ -27,7 +29,7 @@ struct Problem {
   const Summary& summary;
   const FitOptions& options;
   const RunOptions& run;
-  const Starts* starts;  // null when the start is given
+  const Starts* starts;  // null when parameters are given
   absl::Time began;      // meaningful when the time budget is finite
 
   bool TimeBudgetSpent() const {
@@ -43,7 +45,9 @@ class Restart {
     explicit Buffers(const Problem& problem);
     Expectation expectation;
     std::vector<double> theta;
-    std::vector<double> spare;  // parameters before the last maximisation
+    std::vector<double> before;  // parameters before the last maximisation
+    std::vector<double> image;   // what it gave, while theta is an extrapolation of it
+    std::vector<double> from_coordinates, image_coordinates, proposal;  // unconstrained
   };
 
   // Restart `number` of `problem`. Both references outlive it.
@@ -56,7 +60,8 @@ class Restart {
   const RestartOutcome& outcome() const { return outcome_; }
   std::span<const double> theta() const { return buffers_.theta; }
   double log_prior() const { return log_prior_; }
-  // Of the last maximisation.
+  double log_likelihood() const { return log_likelihood_; }
+  // Of the maximisation that theta comes from, itself or by an extrapolation of it.
   const std::vector<Repair>& repairs() const { return repairs_; }
   bool HasFlooredVariance() const;
 
@@ -65,12 +70,42 @@ class Restart {
   absl::Status Initialise();
   absl::Status Expect();
   absl::Status Maximise();
+  absl::Status Conclude();
+
+  // Journeys to a start; each leaves where it ends in theta.
+  absl::Status DrawStart(uint64_t stream);
+  bool StartsWithShortRuns() const;
+  absl::Status ShortRuns();
+  absl::Status Stochastic();
+  absl::Status Annealed();
+  absl::Status Stepwise();
+  // One pass and one maximisation of a journey; the objective of the parameters before it.
+  absl::StatusOr<double> Step(Phase phase, const Assignment& assignment);
+  void Report(Phase phase, double objective, std::optional<double> change);
+
+  // Replaces theta by an extrapolation, if there is one.
+  void Extrapolate();
+  bool Steady(std::vector<Repair>& repairs);
+  // Theta becomes the image again.
+  void TakeBack();
+
+  // Whether a repair by a maximisation from `before` is one that the collapse policy treats.
+  bool IsCollapse(const Repair& repair, std::span<const double> before) const;
+  // What the collapse policy makes of the last maximisation's repairs.
+  absl::Status TreatCollapse();
+  absl::Status Respawn(int component);
+  bool Drop(int component);
+  // Notes which components the last maximisation left without weight. They stay in the report.
+  void NoteDrops();
+  // Of a component under `theta`; none where components have no weights.
+  std::optional<double> WeightOf(std::span<const double> theta, int component) const;
 
   // The rules that stop a climb: each notes its termination and a message with its two numbers.
   bool Decreased();
   bool Converged();
   bool IterationLimitReached();
   bool TimeIsUp();
+  std::optional<std::string> WhyConverged() const;
 
   // Of change_, which compares parameters from the last two maximisations; nats.
   double RoundingOfRepairs() const;
@@ -81,11 +116,24 @@ class Restart {
   const Problem& problem_;
   const FitOptions& options_;
   Buffers& buffers_;
+  const std::unique_ptr<Accelerator> accelerator_;
+  Assignment assignment_;  // of the climb
   RestartOutcome outcome_;
-  std::optional<double> change_;  // of the objective by the last maximisation
+  int64_t reported_ = 0;                 // iterations reported, journeys included
+  std::optional<double> change_;         // of the objective by the last maximisation
+  std::optional<double> change_before_;  // of the objective by the one before
+  double movement_ = 0;                  // of the coordinates, by the last maximisation
+  int small_changes_ = 0;                // in a row, while extrapolating
+  bool extrapolated_ = false;            // theta is an extrapolation of image, not yet judged
+  bool beyond_image_ = false;            // theta is an extrapolation, and was taken
+  bool settling_ = false;                // convergence waits for a maximisation without one
+  bool remade_ = false;  // the last maximisation was overruled, or left components out
+  int respawns_ = 0;
+  std::vector<Repair> drops_;  // of this climb
   double objective_before_ = 0;
   double log_prior_ = 0;
   double log_prior_before_ = 0;
+  double log_likelihood_ = 0;
   std::vector<Repair> repairs_;
   std::vector<Repair> repairs_before_;
   std::vector<std::string> warned_;  // reasons

@@ -2,230 +2,278 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
-#include <numeric>
-#include <set>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/em/scratch.h"
+#include "core/em/centres.h"
+#include "core/em/lanes.h"
 #include "core/numerics/kernels.h"
 
 namespace emserve {
 namespace {
 
-constexpr int64_t kSampleRows = 16384;
-constexpr int64_t kSampleRowsPerComponent = 128;
-constexpr int64_t kSampleDoubles = int64_t{1} << 22;
-
 // Share of a row that is spread evenly over all components, by restart. Among nine schedules this
 // one reached the best optima of R mclust's examples most often with ten restarts.
-double Softness(int restart) { return 0.1 * (restart % 3); }
-
-int64_t SampleSize(int64_t num_components, int64_t num_columns) {
-  return std::max(kSampleRowsPerComponent * num_components,
-                  std::min(kSampleRows, kSampleDoubles / num_columns));
+double Softness(uint64_t restart, bool starts_hard) {
+  const uint64_t step = restart % 3;
+  return 0.1 * static_cast<double>(step == 0 && !starts_hard ? 3 : step);
 }
 
-// The rows that take part in the choice of seeds, in order.
-std::vector<int64_t> SampleRows(const Table& table, const Summary& summary, int64_t size,
-                                Random& random) {
-  const int64_t available = summary.num_weighted_rows;
-  const bool skips = available < table.num_rows();  // rows without weight
-  std::vector<int64_t> rows;
-  rows.reserve(std::min(size, available));
-  int64_t row = -1;
-  int64_t rank = -1;  // of `row` among the rows with weight
-  for (int64_t j = 0; j < std::min(size, available); ++j) {
-    int64_t wanted = j;
-    if (available > size) {
-      const double stretch = static_cast<double>(available) / static_cast<double>(size);
-      const int64_t begin = static_cast<int64_t>(static_cast<double>(j) * stretch);
-      const int64_t end = static_cast<int64_t>(static_cast<double>(j + 1) * stretch);
-      wanted = begin + static_cast<int64_t>(random.Below(std::max<int64_t>(end - begin, 1)));
-    }
-    if (!skips) {
-      row = wanted;
-    } else {
-      while (rank < wanted) rank += table.weight(++row) > 0;
-    }
-    rows.push_back(row);
+// Of every row, of the components that no seed stands for.
+constexpr double kNoiseShare = 0.05;
+
+// Squared distances of the observed cells to `centre`, in units of inverse_sd.
+void ObservedDistances(const Block& block, const double* centre, const double* inverse_sd,
+                       double* distance) {
+  if (block.complete) {
+    DiagonalSquares(block.values, block.stride, block.num_columns, centre, inverse_sd, distance);
+    return;
   }
-  return rows;
+  std::fill_n(distance, block.stride, 0.0);
+  for (int c = 0; c < block.num_columns; ++c) {
+    const double* const x = block.column(c);
+    for (int i = 0; i < block.num_rows; ++i) {
+      const double z = (x[i] - centre[c]) * inverse_sd[c];
+      distance[i] += std::isnan(z) ? 0 : z * z;
+    }
+  }
 }
 
 }  // namespace
 
+absl::Status CheckStarts(const Table& table, int num_components, Pool::Share& share,
+                         std::stop_token stop) {
+  const std::vector<int>& columns = table.start_columns();
+  const auto num_columns = static_cast<int>(columns.size());
+  if (num_columns != 1 && num_columns != num_components) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "start_columns: got ", num_columns, " columns, must be 1 with the component's index or ",
+        num_components, ", one per component"));
+  }
+  // Of one component alone the column may hold either.
+  const bool indices = num_columns != num_components;
+  const auto sound = [&](double value) {
+    if (std::isnan(value)) return true;
+    return value >= 0 &&
+           (indices ? value < num_components && value == std::floor(value) : std::isfinite(value));
+  };
+  std::mutex mutex;
+  int64_t first_row = std::numeric_limits<int64_t>::max();
+  size_t first_column = 0;
+  Lanes lanes(table, table.num_columns(), share, std::move(stop));
+  absl::Status status = lanes.ForEachBlock([&](int, int, const Block& block) {
+    for (int i = 0; i < block.num_rows; ++i) {
+      if (block.weights[i] == 0) continue;
+      const int64_t row = block.first_row + i;
+      for (size_t j = 0; j < columns.size(); ++j) {
+        if (sound(table.raw_value(row, columns[j]))) continue;
+        const std::lock_guard lock(mutex);
+        if (row < first_row) {
+          first_row = row;
+          first_column = j;
+        }
+        return;
+      }
+    }
+  });
+  if (!status.ok()) return status;
+  if (first_row == std::numeric_limits<int64_t>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "start_columns[", first_column, "]: got ", table.raw_value(first_row, columns[first_column]),
+      " in row ", first_row, ", must be ",
+      indices ? absl::StrCat("a component, 0 to ", num_components - 1) : "finite and 0 or more",
+      ", or missing where it is unknown"));
+}
+
 Starts::Starts(const Model& model, const Table& table, const Summary& summary, StartMethod method,
                uint64_t seed, std::stop_token stop)
     : model_(model),
+      table_(table),
       summary_(summary),
       method_(method),
       seed_(seed),
-      stop_(std::move(stop)),
+      stop_(stop),
       num_columns_(table.num_columns()),
-      inverse_sd_(num_columns_),
-      unit_(num_columns_, 1.0),
-      sample_buffer_(1, 1) {
-  for (int c = 0; c < num_columns_; ++c) {
-    const double sd = std::sqrt(summary.variance[c]);
-    inverse_sd_[c] = sd > 0 && std::isfinite(1 / sd) ? 1 / sd : 0;
-  }
-  Random random(seed, std::numeric_limits<uint64_t>::max());  // no restart's stream
-  const std::vector<int64_t> rows =
-      SampleRows(table, summary, SampleSize(model.num_components(), num_columns_), random);
-  const int num_rows = static_cast<int>(rows.size());
-  sample_buffer_ = BlockBuffer(num_rows, num_columns_);
-  sample_ = {.num_rows = num_rows,
-             .stride = PaddedRows(num_rows),
-             .num_columns = num_columns_,
-             .values = sample_buffer_.values(),
-             .weights = sample_buffer_.weights()};
-  std::fill_n(sample_buffer_.values(), static_cast<int64_t>(num_columns_) * sample_.stride, 0.0);
-  std::fill_n(sample_buffer_.weights(), sample_.stride, 0.0);
-  for (int i = 0; i < num_rows; ++i) {
-    // Relative, so that no sum of weighted distances overflows or vanishes.
-    sample_buffer_.weights()[i] = table.weight(rows[i]) / summary.mean_weight();
-    for (int c = 0; c < num_columns_; ++c) {
-      sample_buffer_.values()[static_cast<int64_t>(c) * sample_.stride + i] =
-          (table.value(rows[i], c) - summary.mean[c]) * inverse_sd_[c];
-    }
-  }
+      num_seeds_(model.num_seeds()),
+      sample_(table, summary, num_seeds_, model.measures_in_own_units(), seed, stop),
+      seeds_(table, sample_, num_seeds_, stop) {}
+
+StartMethod Starts::MethodOf(uint64_t stream) const {
+  if (method_ != StartMethod::kAuto && method_ != StartMethod::kShortRuns) return method_;
+  const uint64_t turn = (stream & 0xffffffff) + (stream >> 32);
+  return model_.has_distances() && turn % 2 == 0 ? StartMethod::kKMeansPlusPlus
+                                                 : StartMethod::kRandomRows;
 }
 
-// Rows of the sample. Greedy k-means++: each seed is the best of 2 + log K rows drawn by weight
-// times squared distance to the nearest seed so far. Random rows: one, drawn by weight among those
-// that are not seeds yet.
-absl::StatusOr<std::vector<int>> Starts::DrawSeeds(Random& random,
-                                                   absl::FunctionRef<bool()> time_is_up) const {
-  const int num_components = model_.num_components();
-  const bool greedy = method_ == StartMethod::kKMeansPlusPlus;
-  const int num_candidates = greedy ? 2 + static_cast<int>(std::log(num_components)) : 1;
-  std::vector<int> seeds;
-  Scratch nearest(sample_.stride);
-  Scratch best(sample_.stride);
-  Scratch distance(sample_.stride);
-  std::fill_n(nearest.data(), sample_.stride, std::numeric_limits<double>::infinity());
-  std::vector<double> cumulative(sample_.num_rows);
-  std::vector<double> centre(num_columns_);
-
-  for (int k = 0; k < num_components; ++k) {
-    double total = 0;
-    for (int i = 0; i < sample_.num_rows; ++i) {
-      if (nearest[i] > 0) total += sample_.weights[i] * (greedy && k > 0 ? nearest[i] : 1);
-      cumulative[i] = total;
-    }
-    if (!(total > 0)) return TooFewRows(seeds.size());
-    int chosen = -1;
-    double best_potential = std::numeric_limits<double>::infinity();
-    for (int candidate = 0; candidate < (k == 0 ? 1 : num_candidates); ++candidate) {
-      if (stop_.stop_requested()) return absl::CancelledError("stop was requested");
-      if (time_is_up()) {
-        if (absl::Status status = AddRandomSeeds(random, seeds); !status.ok()) return status;
-        return seeds;
-      }
-      const double u = random.Uniform() * total;
-      const int row = static_cast<int>(
-          std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
-      for (int c = 0; c < num_columns_; ++c) centre[c] = sample_.column(c)[row];
-      DiagonalSquares(sample_.values, sample_.stride, num_columns_, centre.data(), unit_.data(),
-                      distance.data());
-      double potential = 0;
-      for (int i = 0; i < sample_.num_rows; ++i) {
-        distance[i] = std::min(distance[i], nearest[i]);
-        potential += sample_.weights[i] * distance[i];
-      }
-      if (potential < best_potential) {
-        best_potential = potential;
-        chosen = row;
-        std::swap(best, distance);
-      }
-    }
-    std::swap(nearest, best);
-    seeds.push_back(chosen);
+absl::StatusOr<std::vector<double>> Starts::DrawCentres(uint64_t restart,
+                                                        TimeIsUp time_is_up) const {
+  const StartMethod method = MethodOf(restart);
+  Random random(seed_, restart);
+  const std::vector<int> labelled = seeds_.Labelled(random);
+  const absl::StatusOr<std::vector<int>> seeds =
+      method == StartMethod::kKMeansParallel ? seeds_.Parallel(labelled, random, time_is_up)
+      : method == StartMethod::kRandomRows   ? seeds_.Rows(labelled, random, time_is_up)
+                                             : seeds_.PlusPlus(labelled, random, time_is_up);
+  if (!seeds.ok()) return seeds.status();
+  if (method == StartMethod::kAgglomerative && restart == 0) {
+    return WardCentres(sample_, labelled, stop_);
   }
-  return seeds;
+  std::vector<double> centres;
+  for (const int row : *seeds) {
+    for (int c = 0; c < num_columns_; ++c) centres.push_back(sample_.block().column(c)[row]);
+  }
+  if (method == StartMethod::kKMeans) MoveCentres(sample_, stop_, time_is_up, centres);
+  return centres;
 }
 
-// Completes `seeds` by distinct rows of the sample, each as likely as another. O(sample + K log K x
-// columns): no distances.
-absl::Status Starts::AddRandomSeeds(Random& random, std::vector<int>& seeds) const {
-  const auto before = [this](int a, int b) {
-    for (int c = 0; c < num_columns_; ++c) {
-      const double* const column = sample_.column(c);
-      if (column[a] != column[b]) return column[a] < column[b];
-    }
-    return false;
-  };
-  std::set<int, decltype(before)> distinct(seeds.begin(), seeds.end(), before);
-  std::vector<int> rows(sample_.num_rows);
-  std::iota(rows.begin(), rows.end(), 0);
-  for (size_t i = 0; i < rows.size() && std::ssize(seeds) < model_.num_components(); ++i) {
-    std::swap(rows[i], rows[i + random.Below(rows.size() - i)]);
-    if (distinct.insert(rows[i]).second) seeds.push_back(rows[i]);
-  }
-  if (std::ssize(seeds) < model_.num_components()) return TooFewRows(seeds.size());
-  return absl::OkStatus();
-}
-
-absl::Status Starts::TooFewRows(size_t distinct) const {
-  return absl::FailedPreconditionError(absl::StrCat(
-      "num_components: got ", model_.num_components(), ", must be at most ", distinct,
-      ", the number of rows", sample_.num_rows < summary_.num_weighted_rows ? " sampled" : "",
-      " that can be told apart after scaling by the columns' standard deviations; use fewer "
-      "components, or remove outliers if the rows differ"));
-}
-
-absl::Status Starts::Draw(int restart, absl::FunctionRef<bool()> time_is_up,
-                          Expectation& expectation, std::span<double> theta,
-                          std::vector<Repair>& repairs) const {
-  Random random(seed_, static_cast<uint64_t>(restart));
-  const absl::StatusOr<std::vector<int>> rows = DrawSeeds(random, time_is_up);
-  if (!rows.ok()) return rows.status();
-  std::vector<double> seeds;  // [K, columns]
-  for (const int row : *rows) {
-    for (int c = 0; c < num_columns_; ++c) {
-      const double sd = inverse_sd_[c] > 0 ? 1 / inverse_sd_[c] : 0;
-      seeds.push_back(summary_.mean[c] + sample_.column(c)[row] * sd);
-    }
-  }
-  const int num_components = model_.num_components();
-  const double share = Softness(restart) / num_components;
-  const double rest = 1 - Softness(restart);
+absl::Status Starts::Draw(uint64_t restart, TimeIsUp time_is_up, Expectation& expectation,
+                          std::span<double> theta, std::vector<Repair>& repairs) const {
+  if (stop_.stop_requested()) return absl::CancelledError("stop was requested");
   std::vector<double> reference(theta.size());
   model_.Reference(summary_, reference);
-
-  absl::Status status = expectation.RunGiven(
-      reference, [&](const Block& block, std::span<double> scratch, std::span<double> posterior) {
-        double* const distance = scratch.data();
-        double* const nearest = scratch.data() + block.stride;
-        std::fill_n(nearest, block.stride, std::numeric_limits<double>::infinity());
-        for (int k = 0; k < num_components; ++k) {
-          DiagonalSquares(block.values, block.stride, num_columns_,
-                          seeds.data() + static_cast<int64_t>(k) * num_columns_, inverse_sd_.data(),
-                          distance);
-          // posterior(0, i) holds the label until all seeds have been seen. No branch, so that the
-          // compiler makes vectors of it.
-          double* const label = posterior.data();
-          for (int i = 0; i < block.num_rows; ++i) {
-            const bool closer = distance[i] < nearest[i];
-            nearest[i] = closer ? distance[i] : nearest[i];
-            label[i] = closer ? k : label[i];
-          }
-        }
-        for (int k = 1; k < num_components && share > 0; ++k) {
-          std::fill_n(posterior.begin() + static_cast<int64_t>(k) * block.stride, block.num_rows,
-                      share);
-        }
-        for (int i = 0; i < block.num_rows; ++i) {
-          const int label = static_cast<int>(posterior[i]);
-          posterior[i] = share;
-          posterior[static_cast<int64_t>(label) * block.stride + i] = share + rest;
-        }
-      });
+  absl::Status status;
+  if (method_ == StartMethod::kRandomResponsibilities) {
+    status = AssignAtRandom(restart, reference, expectation);
+  } else if (method_ == StartMethod::kResponsibilities) {
+    status = AssignAsGiven(reference, expectation);
+  } else {
+    absl::StatusOr<std::vector<double>> centres = DrawCentres(restart, time_is_up);
+    if (!centres.ok()) return centres.status();
+    status = AssignToCentres(*std::move(centres), Softness(restart, model_.starts_hard()),
+                             reference, expectation);
+  }
   if (!status.ok()) return status;
   return model_.MStep(reference, expectation.statistics(), theta, {repairs, stop_});
+}
+
+absl::Status Starts::AssignToCentres(std::vector<double> centres, double softness,
+                                     std::span<const double> reference,
+                                     Expectation& expectation) const {
+  const std::vector<double>& inverse_sd = sample_.inverse_sd();
+  for (size_t j = 0; j < centres.size(); ++j) {
+    const size_t c = j % num_columns_;
+    centres[j] = summary_.mean[c] + centres[j] * (inverse_sd[c] > 0 ? 1 / inverse_sd[c] : 0);
+  }
+  const int num_components = model_.num_components();
+  const int num_others = num_components - num_seeds_;
+  const double of_seeds = num_others > 0 ? 1 - kNoiseShare : 1;
+  const double share = of_seeds * softness / num_seeds_;
+  const double rest = of_seeds * (1 - softness);
+  return expectation.RunGiven(reference, [&](const Block& block, std::span<double> scratch,
+                                             std::span<double> posterior) {
+    double* const distance = scratch.data();
+    double* const nearest = scratch.data() + block.stride;
+    // posterior(0, i) holds the label until all seeds have been seen.
+    double* const label = posterior.data();
+    std::fill_n(nearest, block.stride, std::numeric_limits<double>::infinity());
+    for (int k = 0; k < num_seeds_; ++k) {
+      const double* const centre = centres.data() + static_cast<int64_t>(k) * num_columns_;
+      ObservedDistances(block, centre, inverse_sd.data(), distance);
+      if (block.log_labels != nullptr) {
+        const double* const log_label = block.log_labels + static_cast<int64_t>(k) * block.stride;
+        for (int i = 0; i < block.num_rows; ++i) {
+          if (std::isinf(log_label[i])) distance[i] = std::numeric_limits<double>::infinity();
+        }
+      }
+      // No branch, so that the compiler makes vectors of it.
+      for (int i = 0; i < block.num_rows; ++i) {
+        const bool closer = distance[i] < nearest[i];
+        nearest[i] = closer ? distance[i] : nearest[i];
+        label[i] = closer ? k : label[i];
+      }
+    }
+    for (int k = 1; k < num_seeds_ && share > 0; ++k) {
+      std::fill_n(posterior.begin() + static_cast<int64_t>(k) * block.stride, block.num_rows,
+                  share);
+    }
+    for (int k = num_seeds_; k < num_components; ++k) {
+      std::fill_n(posterior.begin() + static_cast<int64_t>(k) * block.stride, block.num_rows,
+                  kNoiseShare / num_others);
+    }
+    for (int i = 0; i < block.num_rows; ++i) {
+      const int nearest_seed = static_cast<int>(posterior[i]);
+      posterior[i] = share;
+      posterior[static_cast<int64_t>(nearest_seed) * block.stride + i] = share + rest;
+    }
+    KeepToLabels(block, posterior);
+  });
+}
+
+// Uniform on the simplex: shares of exponential draws.
+absl::Status Starts::AssignAtRandom(uint64_t restart, std::span<const double> reference,
+                                    Expectation& expectation) const {
+  const int num_components = model_.num_components();
+  const uint64_t seed_of_restart = Random(seed_, restart)();
+  return expectation.RunGiven(
+      reference, [&](const Block& block, std::span<double>, std::span<double> posterior) {
+        for (int i = 0; i < block.num_rows; ++i) {
+          Random random(seed_of_restart, static_cast<uint64_t>(block.first_row + i));
+          double sum = 0;
+          for (int k = 0; k < num_components; ++k) {
+            double& p = posterior[static_cast<int64_t>(k) * block.stride + i];
+            sum += p = -std::log1p(-random.Uniform());
+          }
+          for (int k = 0; k < num_components; ++k) {
+            double& p = posterior[static_cast<int64_t>(k) * block.stride + i];
+            p = sum > 0 ? p / sum : 1.0 / num_components;
+          }
+        }
+        KeepToLabels(block, posterior);
+      });
+}
+
+absl::Status Starts::AssignAsGiven(std::span<const double> reference,
+                                   Expectation& expectation) const {
+  const int num_components = model_.num_components();
+  const std::vector<int>& columns = table_.start_columns();
+  return expectation.RunGiven(
+      reference, [&](const Block& block, std::span<double>, std::span<double> posterior) {
+        for (int i = 0; i < block.num_rows; ++i) {
+          if (block.weights[i] == 0) continue;  // CheckStarts lets anything pass there
+          const int64_t row = block.first_row + i;
+          double largest = 0;
+          for (int k = 0; k < num_components; ++k) {
+            const double given = table_.raw_value(row, columns[columns.size() == 1 ? 0 : k]);
+            double& p = posterior[static_cast<int64_t>(k) * block.stride + i];
+            p = columns.size() == 1 ? given == k : given > 0 ? given : 0;
+            largest = std::max(largest, p);
+          }
+          // In shares of the largest, so that no sum overflows; where nothing is known all are
+          // even.
+          double sum = 0;
+          for (int k = 0; k < num_components; ++k) {
+            double& p = posterior[static_cast<int64_t>(k) * block.stride + i];
+            sum += p = largest > 0 ? p / largest : 1;
+          }
+          for (int k = 0; k < num_components; ++k) {
+            posterior[static_cast<int64_t>(k) * block.stride + i] /= sum;
+          }
+        }
+        KeepToLabels(block, posterior);
+      });
+}
+
+// Multiplies responsibilities by the labels' plausibilities; a row that has none left takes those.
+void Starts::KeepToLabels(const Block& block, std::span<double> posterior) const {
+  if (block.log_labels == nullptr) return;
+  const int num_components = model_.num_components();
+  for (int i = 0; i < block.num_rows; ++i) {
+    double kept = 0;
+    double plausible = 0;
+    for (int k = 0; k < num_components; ++k) {
+      const int64_t j = static_cast<int64_t>(k) * block.stride + i;
+      const double plausibility = std::exp(block.log_labels[j]);
+      kept += posterior[j] * plausibility;
+      plausible += plausibility;
+    }
+    for (int k = 0; k < num_components; ++k) {
+      const int64_t j = static_cast<int64_t>(k) * block.stride + i;
+      const double plausibility = std::exp(block.log_labels[j]);
+      posterior[j] = kept > 0 ? posterior[j] * plausibility / kept : plausibility / plausible;
+    }
+  }
 }
 
 }  // namespace emserve

@@ -37,6 +37,19 @@ void AddScatter(const double* x, int stride, int dims, const double* mean, const
 void AddDiagonalMoments(const double* x, int stride, int dims, const double* mean,
                         const double* resp, double* first, double* second);
 
+// squares[i] = log_norm - (nu + num_cells) / 2 log(1 + squares[i] / nu): in place from squared
+// distances to log densities of Student's t. Preconditions: squares >= 0, nu > 0.
+void TailLogDensities(double* squares, int stride, double nu, double num_cells, double log_norm);
+
+// The rows' precision factors u_i = (nu + num_cells) / (nu + squares[i]): weighted[i] = resp_i u_i,
+// and sums over rows. Preconditions as above.
+struct TailSums {
+  double precision = 0;  // of resp_i u_i
+  double tail = 0;       // of resp_i (log u_i - u_i + 1), at most 0
+};
+TailSums WeighTails(const double* squares, const double* resp, int stride, double nu,
+                    double num_cells, double* weighted);
+
 // Log-sum-exp over components, row by row. `log_density` [components x stride] holds log p(x_i | k)
 // and is overwritten with the posterior p(k | x_i); row_log_density[i] = log sum_k
 // exp(log_weights_k + log p(x_i | k)). A row whose terms are all -infinity gets -infinity and

@@ -1,23 +1,22 @@
 #include "server/codec/job.h"
 
 #include <array>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "proto/wire/status.h"
 #include "server/codec/fields.h"
-#include "server/codec/fit_spec.h"
-#include "server/codec/inline_table.h"
-#include "server/codec/model_spec.h"
-#include "server/codec/parameters.h"
+#include "server/codec/fit_request.h"
 #include "server/codec/report.h"
 #include "server/digest.h"
 #include "server/errors.h"
 #include "server/names.h"
-#include "server/ops/version.h"
 
 namespace emserve::server {
 namespace {
+
+constexpr char kInlineData[] = "inline_data";
 
 constexpr std::array kStates = {
     std::pair(v1::JOB_STATE_PENDING, JobState::kPending),
@@ -28,16 +27,28 @@ constexpr std::array kStates = {
     std::pair(v1::JOB_STATE_CANCELLED, JobState::kCancelled),
 };
 
-v1::JobState Encode(JobState state) {
-  for (const auto& [wire, domain] : kStates) {
-    if (domain == state) return wire;
-  }
-  return v1::JOB_STATE_UNSPECIFIED;
+constexpr std::array kPhases = {
+    std::pair(v1::PHASE_CLIMB, Phase::kClimb),
+    std::pair(v1::PHASE_SHORT_RUN, Phase::kShortRun),
+    std::pair(v1::PHASE_STOCHASTIC, Phase::kStochastic),
+    std::pair(v1::PHASE_ANNEALED, Phase::kAnnealed),
+    std::pair(v1::PHASE_STEPWISE, Phase::kStepwise),
+};
+
+// "<field>: got <value> in row <row>, must be ..." of ": got <value>, must be ...".
+std::string InRow(const std::string& field, std::string_view row, std::string_view rest) {
+  const size_t end = std::min(rest.find(", must "), rest.size());
+  return absl::StrCat(field, std::string(rest.substr(0, end)), " in row ", std::string(row),
+                      std::string(rest.substr(end)));
 }
 
-// The request's name of the field that an error of the domain is about. The domain speaks of a
-// FitSpec or PredictSpec, but for the rows ("data[3]") and the ids, which stand beside it.
-absl::Status AtPath(const absl::Status& status, const std::string& path, const std::string& data) {
+// The request's name of the field that an error of the domain is about. The domain speaks of the
+// specification at `path`, but for the rows ("data[3]", "rows[3]"), which are those of `data`,
+// their weights and labels, which are columns that the FitSpec at `fit` names, and the ids, which
+// stand beside it. Rows are no fields: but for those of a table inside the request they are named
+// in the text.
+absl::Status InRequest(const absl::Status& status, const std::string& path, const std::string& fit,
+                       const std::string& data) {
   if (!absl::IsInvalidArgument(status) && !absl::IsFailedPrecondition(status) &&
       !absl::IsOutOfRange(status)) {
     return status;
@@ -45,12 +56,30 @@ absl::Status AtPath(const absl::Status& status, const std::string& path, const s
   const std::string message(status.message());
   const std::string field(FieldPath(message));
   if (field.empty() || field == "job_id" || field == "request_id") return status;
-  constexpr std::string_view kWeights = "data.weights";
-  if (field.starts_with(kWeights)) {
-    return Reworded(status, absl::StrCat(path, ".weight_column", message.substr(kWeights.size())));
+  const std::string_view rest = std::string_view(message).substr(field.size());
+  // The subject and, in brackets, its row and its column if it has several.
+  const size_t bracket = std::min(field.find('['), field.size());
+  const std::string subject = field.substr(0, bracket);
+  const std::string index =
+      bracket == field.size() ? "" : field.substr(bracket + 1, field.size() - bracket - 2);
+  for (const auto& [of_rows, of_fit] :
+       {std::pair<std::string_view, std::string_view>("data.weights", ".weight_column"),
+        {"data.labels", ".label_column"},
+        {"data.plausibilities", ".plausibility_columns"}}) {
+    if (subject != of_rows) continue;
+    std::string column = absl::StrCat(fit, std::string(of_fit));
+    if (index.empty()) return Reworded(status, absl::StrCat(column, std::string(rest)));
+    const size_t comma = std::min(index.find(", "), index.size());
+    if (comma < index.size()) absl::StrAppend(&column, "[", index.substr(comma + 2), "]");
+    return Reworded(status, InRow(column, std::string_view(index).substr(0, comma), rest));
   }
-  if (field == "data" || field.starts_with("data[") || field.starts_with("data.")) {
-    return Reworded(status, absl::StrCat(data, message.substr(4)));
+  if (subject == "data" || subject == "rows") {
+    if (index.empty()) return Reworded(status, absl::StrCat(data, std::string(rest)));
+    if (data != kInlineData) return Reworded(status, InRow(data, index, rest));
+    return Reworded(status, absl::StrCat(data, "[", index, "]", std::string(rest)));
+  }
+  if (field.starts_with("data.")) {
+    return Reworded(status, absl::StrCat(data, message.substr(std::string_view("data").size())));
   }
   return Reworded(status, absl::StrCat(path, ".", message));
 }
@@ -67,70 +96,60 @@ NewJob CommonOf(const std::string& job_id, const std::string& request_id, bool v
   return job;
 }
 
-absl::StatusOr<FitRequest> DecodeFitSpec(const std::shared_ptr<const v1::FitSpec>& spec,
-                                         const v1::InlineTable* inline_data,
-                                         std::shared_ptr<const google::protobuf::Message> request,
-                                         const JobEnvironment& environment,
-                                         const std::string& path) {
-  FitRequest fit;
-  absl::StatusOr<ModelOptions> model = DecodeModelSpec(spec->model(), absl::StrCat(path, ".model"));
-  if (!model.ok()) return model.status();
-  fit.model = *std::move(model);
-  fit.model_field = [options = fit.model](std::string_view field) {
-    return ModelSpecField(options, field);
-  };
-  absl::StatusOr<FitOptions> options = DecodeFitOptions(*spec, path);
-  if (!options.ok()) return options.status();
-  fit.options = *std::move(options);
-  if (spec->start().has_parameters()) {
-    fit.start_parameters = [spec](const Layout& layout) {
-      return DecodeParameters(spec->start().parameters(), layout, "start.parameters");
-    };
-  }
-  fit.start_model = spec->start().model();
-  if (spec->dataset().empty() == (inline_data == nullptr)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ".dataset: got ",
-                                                   inline_data == nullptr
-                                                       ? "neither a dataset nor inline_data"
-                                                       : "both a dataset and inline_data",
-                                                   ", must be one of them"));
-  }
-  fit.source.dataset = spec->dataset();
-  if (inline_data != nullptr) {
-    absl::StatusOr<InlineTableData> table = DecodeInlineTable(
-        *inline_data, request, {.columns = {}, .max_bytes = environment.max_inline_bytes},
-        "inline_data");
-    if (!table.ok()) return table.status();
-    table->held_bytes = static_cast<int64_t>(request->SpaceUsedLong());
-    fit.source.inline_data = *std::move(table);
-  }
-  fit.source.columns.assign(spec->columns().begin(), spec->columns().end());
-  fit.source.weight_column = spec->weight_column();
-  fit.model_id = spec->model_id();
-  v1::FitSpec kept = *spec;
-  CompleteFitSpec(fit.model, fit.options, kept);
-  fit.spec = kept.SerializeAsString();
-  fit.server_version = kVersion;
-  return fit;
+using WorkMaker = std::function<absl::StatusOr<std::unique_ptr<Work>>(const std::string&)>;
+
+InlineData InlineOf(const v1::InlineTable* table,
+                    std::shared_ptr<const google::protobuf::Message> request,
+                    const JobEnvironment& environment) {
+  return {table, std::move(request), environment.max_inline_bytes};
+}
+
+std::string DataPath(const v1::InlineTable* table, const std::string& path) {
+  return table != nullptr ? kInlineData : absl::StrCat(path, ".dataset");
+}
+
+FitEnvironment EnvironmentOf(const JobEnvironment& environment) {
+  return {.datasets = environment.datasets,
+          .registry = environment.registry,
+          .pool = environment.pool,
+          .max_working_bytes = environment.max_working_bytes,
+          .stop = environment.stop};
 }
 
 // Decodes now, so that a malformed request is refused before it takes a place; makes the work when
 // the table asks.
-absl::StatusOr<std::function<absl::StatusOr<std::unique_ptr<Work>>(const std::string&)>> FitMaker(
-    const std::shared_ptr<const v1::FitSpec>& spec, const v1::InlineTable* inline_data,
-    std::shared_ptr<const google::protobuf::Message> request, const JobEnvironment& environment,
-    const std::string& path) {
+absl::StatusOr<WorkMaker> FitMaker(const std::shared_ptr<const v1::FitSpec>& spec,
+                                   const v1::InlineTable* inline_data,
+                                   std::shared_ptr<const google::protobuf::Message> request,
+                                   const JobEnvironment& environment, const std::string& path) {
   absl::StatusOr<FitRequest> fit =
-      DecodeFitSpec(spec, inline_data, std::move(request), environment, path);
+      DecodeFitRequest(spec, InlineOf(inline_data, std::move(request), environment), path);
   if (!fit.ok()) return fit.status();
-  const std::string data = inline_data != nullptr ? "inline_data" : absl::StrCat(path, ".dataset");
+  fit->at_path = [path, data = DataPath(inline_data, path)](const absl::Status& status) {
+    return InRequest(status, path, path, data);
+  };
   auto shared = std::make_shared<FitRequest>(*std::move(fit));
-  return [shared, environment, path,
-          data](const std::string& job_id) -> absl::StatusOr<std::unique_ptr<Work>> {
-    absl::StatusOr<std::unique_ptr<Work>> work = MakeFitWork(
-        std::move(*shared), {environment.datasets, environment.registry, environment.pool}, job_id);
-    if (!work.ok()) return AtPath(work.status(), path, data);
-    return work;
+  return [shared, environment](const std::string& job_id) {
+    return MakeFitWork(std::move(*shared), EnvironmentOf(environment), job_id);
+  };
+}
+
+// Likewise.
+absl::StatusOr<WorkMaker> SweepMaker(const std::shared_ptr<const v1::SweepSpec>& spec,
+                                     const v1::InlineTable* inline_data,
+                                     std::shared_ptr<const google::protobuf::Message> request,
+                                     const JobEnvironment& environment, const std::string& path) {
+  absl::StatusOr<SweepRequest> sweep =
+      DecodeSweepRequest(spec, InlineOf(inline_data, std::move(request), environment), path);
+  if (!sweep.ok()) return sweep.status();
+  const std::string base = absl::StrCat(path, ".base");
+  sweep->base.at_path = [path, base,
+                         data = DataPath(inline_data, base)](const absl::Status& status) {
+    return InRequest(status, path, base, data);
+  };
+  auto shared = std::make_shared<SweepRequest>(*std::move(sweep));
+  return [shared, environment](const std::string& job_id) {
+    return MakeSweepWork(std::move(*shared), EnvironmentOf(environment), job_id);
   };
 }
 
@@ -165,6 +184,12 @@ absl::StatusOr<PredictionOutputs> DecodeOutputs(const google::protobuf::Repeated
       case v1::PREDICTION_OUTPUT_LOG_DENSITIES:
         out.log_densities = true;
         break;
+      case v1::PREDICTION_OUTPUT_IMPUTED:
+        out.imputed = true;
+        break;
+      case v1::PREDICTION_OUTPUT_IMPUTED_VARIANCES:
+        out.imputed_variances = true;
+        break;
       default:
         return UnknownEnum(absl::StrCat(path, "[", i, "]"), *v1::PredictionOutput_descriptor(),
                            outputs[i]);
@@ -195,6 +220,17 @@ absl::StatusOr<NewJob> DecodeCreateJob(v1::CreateJobRequest message,
       out.make_work = *std::move(maker);
       break;
     }
+    case v1::Job::kSweep: {
+      const std::shared_ptr<const v1::SweepSpec> spec(request, &job.sweep());
+      auto maker = SweepMaker(spec, request->has_inline_data() ? &request->inline_data() : nullptr,
+                              request, environment, "job.sweep");
+      if (!maker.ok()) return maker.status();
+      *kept.mutable_sweep() = job.sweep();
+      out = CommonOf(request->job_id(), request->request_id(), request->validate_only(), *request,
+                     kept);
+      out.make_work = *std::move(maker);
+      break;
+    }
     case v1::Job::kPredict: {
       if (request->has_inline_data()) {
         return absl::InvalidArgumentError(
@@ -207,21 +243,22 @@ absl::StatusOr<NewJob> DecodeCreateJob(v1::CreateJobRequest message,
       PredictRequest predict{.model = job.predict().model(),
                              .dataset = job.predict().dataset(),
                              .outputs = *outputs,
-                             .output_dataset_id = job.predict().output_dataset_id()};
+                             .output_dataset_id = job.predict().output_dataset_id(),
+                             .at_path = [](const absl::Status& status) {
+                               return InRequest(status, "job.predict", "job.predict",
+                                                "job.predict.dataset");
+                             }};
       *kept.mutable_predict() = job.predict();
       out = CommonOf(request->job_id(), request->request_id(), request->validate_only(), *request,
                      kept);
-      out.make_work = [predict, environment](
-                          const std::string& job_id) -> absl::StatusOr<std::unique_ptr<Work>> {
-        absl::StatusOr<std::unique_ptr<Work>> work = MakePredictWork(
+      out.make_work = [predict, environment](const std::string& job_id) {
+        return MakePredictWork(
             predict, {environment.datasets, environment.registry, environment.pool}, job_id);
-        if (!work.ok()) return AtPath(work.status(), "job.predict", "job.predict.dataset");
-        return work;
       };
       break;
     }
     case v1::Job::SPEC_NOT_SET:
-      return absl::InvalidArgumentError("job.spec: got none, must be fit or predict");
+      return absl::InvalidArgumentError("job.spec: got none, must be fit, sweep or predict");
   }
   out.timeout = *timeout;
   return out;
@@ -248,7 +285,7 @@ void EncodeJob(const JobSnapshot& job, v1::Job& out) {
   // The specification as the client gave it; its bytes are our own.
   if (!out.ParseFromString(job.spec)) out.Clear();
   out.set_name(JobName(job.id));
-  out.set_state(Encode(job.state));
+  out.set_state(EncodeEnum(kStates, job.state));
   if (job.timeout.has_value()) EncodeDuration(*job.timeout, *out.mutable_timeout());
   EncodeTime(job.create_time, *out.mutable_create_time());
   if (job.start_time.has_value()) EncodeTime(*job.start_time, *out.mutable_start_time());
@@ -260,12 +297,16 @@ void EncodeJob(const JobSnapshot& job, v1::Job& out) {
   progress.set_objective(job.progress.objective);
   progress.set_rows_done(job.progress.rows_done);
   progress.set_num_rows(job.progress.num_rows);
+  progress.set_candidates_done(job.progress.candidates_done);
+  progress.set_num_candidates(job.progress.num_candidates);
   if (const auto* fit = std::get_if<FitJobResult>(&job.result)) {
     out.mutable_fit_result()->set_model_version(fit->model_version);
     EncodeReport(*fit->report, *out.mutable_fit_result()->mutable_report());
   } else if (const auto* predict = std::get_if<PredictJobResult>(&job.result)) {
     out.mutable_predict_result()->set_dataset(predict->dataset);
     out.mutable_predict_result()->set_model_version(predict->model_version);
+  } else if (const auto* sweep = std::get_if<SweepJobResult>(&job.result)) {
+    EncodeSweepResult(*sweep, *out.mutable_sweep_result());
   }
   out.set_last_sequence(job.last_sequence);
 }
@@ -280,12 +321,17 @@ void EncodeEvent(const JobEvent& event, v1::JobEvent& out) {
     to.set_objective(iteration->objective);
     if (iteration->change.has_value()) to.set_change(*iteration->change);
     to.set_seconds(iteration->seconds);
+    to.set_phase(EncodeEnum(kPhases, iteration->phase));
+    if (iteration->candidate >= 0) to.set_candidate(iteration->candidate);
   } else if (const auto* state = std::get_if<StateChangeEvent>(&event.what)) {
-    out.mutable_state_change()->set_state(Encode(state->state));
+    out.mutable_state_change()->set_state(EncodeEnum(kStates, state->state));
   } else if (const auto* warning = std::get_if<WarningEvent>(&event.what)) {
     out.mutable_warning()->set_reason(warning->reason);
     out.mutable_warning()->set_message(warning->message);
     out.mutable_warning()->set_restart(warning->restart);
+    if (warning->candidate >= 0) out.mutable_warning()->set_candidate(warning->candidate);
+  } else if (const auto* candidate = std::get_if<CandidateEvent>(&event.what)) {
+    EncodeSweepRow(*candidate->row, *out.mutable_candidate()->mutable_row());
   }
 }
 

@@ -3,7 +3,9 @@
 #define EMSERVE_SERVER_CODEC_JOB_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -23,9 +25,11 @@ struct JobEnvironment {
   ModelRegistry* registry = nullptr;
   Pool* pool = nullptr;
   int64_t max_inline_bytes = 0;
+  int64_t max_working_bytes = std::numeric_limits<int64_t>::max();
+  std::stop_token stop = {};  // ends making the work of fits and sweeps
 };
 
-// The table's request for `request`, a job of either kind. The work is made from it when the table
+// The table's request for `request`, a job of any kind. The work is made from it when the table
 // asks. InvalidArgument with the path in the request: "job.fit.model.mixture.num_components",
 // "inline_data.values". `environment` outlives the result.
 absl::StatusOr<NewJob> DecodeCreateJob(v1::CreateJobRequest request,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -15,6 +16,7 @@
 #include "server/codec/report.h"
 #include "server/digest.h"
 #include "server/errors.h"
+#include "server/jobs/fit_memory.h"
 #include "server/names.h"
 
 namespace emserve::server {
@@ -28,13 +30,16 @@ constexpr int kMaxDepth = 32;  // of messages inside messages; a version has abo
 constexpr size_t kMaxNoteBytes = 128;
 constexpr char kPath[] = "model_version";
 
-// The figures of the training data, in the columns' summaries.
+// The figures of the training data, in the columns' summaries. A column without an observed cell
+// has no extremes.
 void EncodeSummary(const Summary& from, size_t c, v1::ColumnSummary& to) {
-  to.set_minimum(from.minimum[c]);
-  to.set_maximum(from.maximum[c]);
+  const bool seen = from.minimum[c] <= from.maximum[c];
+  to.set_minimum(seen ? from.minimum[c] : 0);
+  to.set_maximum(seen ? from.maximum[c] : 0);
   to.set_mean(from.mean[c]);
   to.set_variance(from.variance[c]);
   to.set_first_non_finite_row(-1);
+  if (!from.complete()) to.set_observed(from.observed[c]);
 }
 
 // The inverse, of a file whose columns have been checked.
@@ -52,6 +57,7 @@ absl::StatusOr<Summary> DecodeSummary(const v1::ModelVersion& version) {
         absl::StrCat(kPath, ".report.criteria.num_observations"),
         absl::StrCat("got ", summary.total_weight, ", must be positive and finite"));
   }
+  bool any_missing = false;
   for (int c = 0; c < version.columns_size(); ++c) {
     const v1::ColumnSummary& column = version.columns(c).summary();
     for (const double value :
@@ -63,11 +69,20 @@ absl::StatusOr<Summary> DecodeSummary(const v1::ModelVersion& version) {
                        column.minimum(), ", maximum ", column.maximum(),
                        ", must be finite and the variance 0 or more"));
     }
+    const double observed = column.has_observed() ? column.observed() : 1;
+    if (!(observed >= 0 && observed <= 1)) {
+      return InvalidArgument(absl::StrCat(kPath, ".columns[", c, "].summary.observed"),
+                             absl::StrCat("got ", observed, ", must be in [0, 1]"));
+    }
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
     summary.mean.push_back(column.mean());
     summary.variance.push_back(column.variance());
-    summary.minimum.push_back(column.minimum());
-    summary.maximum.push_back(column.maximum());
+    summary.minimum.push_back(observed > 0 ? column.minimum() : kInfinity);
+    summary.maximum.push_back(observed > 0 ? column.maximum() : -kInfinity);
+    summary.observed.push_back(observed);
+    any_missing = any_missing || column.has_observed();
   }
+  if (!any_missing) summary.observed.clear();
   return summary;
 }
 
@@ -204,19 +219,27 @@ absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
   }
   version.report = std::move(report);
 
-  // The layout decides what arrays there must be; building it allocates nothing of their size.
+  // The layout decides what arrays there must be.
   absl::StatusOr<std::unique_ptr<Model>> model =
-      MakeModel(version.options, version.summary, version.column_names());
+      MakeModel(Bare(version.options), version.summary, version.column_names());
   if (!model.ok()) return OfModel(model.status(), version.options);
   absl::StatusOr<std::vector<double>> theta = DecodeParameters(
       wire.parameters(), (*model)->parameters(), absl::StrCat(kPath, ".parameters"));
   if (!theta.ok()) return theta.status();
   version.theta = *std::move(theta);
+  const size_t num_separations = version.report->criteria.separation.size();
+  const int num_components = NumComponents(version.options);
+  if (num_separations != 0 && num_separations != static_cast<size_t>(num_components)) {
+    return InvalidArgument(absl::StrCat(kPath, ".report.criteria.separation"),
+                           absl::StrCat("got ", num_separations, " entries, must be ",
+                                        num_components, ", one per component, or none"));
+  }
   absl::StatusOr<std::shared_ptr<const Predictor>> predictor =
       Predictor::Create(version.options, version.summary, version.column_names(), version.theta);
   if (!predictor.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(kPath, ".parameters.", predictor.status().message()));
+    const std::string message(predictor.status().message());
+    if (message.starts_with("constraints")) return OfModel(predictor.status(), version.options);
+    return absl::InvalidArgumentError(absl::StrCat(kPath, ".parameters.", message));
   }
   version.predictor = *std::move(predictor);
   for (const auto& [field, text] : {std::pair("dataset_sha256", &wire.dataset_sha256()),

@@ -1,80 +1,84 @@
 #include "server/codec/model_spec.h"
 
-#include <array>
+#include <algorithm>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "server/codec/emission_spec.h"
 #include "server/codec/fields.h"
 
 namespace emserve::server {
 namespace {
 
-constexpr std::array kCovariances = {
-    std::pair(v1::COVARIANCE_FULL, Covariance::kFull),
-    std::pair(v1::COVARIANCE_TIED, Covariance::kTied),
-    std::pair(v1::COVARIANCE_DIAGONAL, Covariance::kDiagonal),
-    std::pair(v1::COVARIANCE_TIED_DIAGONAL, Covariance::kTiedDiagonal),
-    std::pair(v1::COVARIANCE_SPHERICAL, Covariance::kSpherical),
-    std::pair(v1::COVARIANCE_TIED_SPHERICAL, Covariance::kTiedSpherical),
-};
-
-absl::StatusOr<EmissionOptions> Decode(const v1::GaussianEmission& spec, const std::string& path) {
-  GaussianOptions options;
-  if (spec.covariance() != v1::COVARIANCE_UNSPECIFIED) {
-    bool known = false;
-    for (const auto& [wire, core] : kCovariances) {
-      if (wire != spec.covariance()) continue;
-      options.covariance = core;
-      known = true;
-    }
-    if (!known) {
-      return UnknownEnum(absl::StrCat(path, ".covariance"), *v1::Covariance_descriptor(),
-                         spec.covariance());
-    }
+ConstraintOptions Decode(const v1::Constraints& spec) {
+  ConstraintOptions options;
+  for (const v1::FixedElements& fixed : spec.fixed()) {
+    options.fixed.push_back({fixed.array(),
+                             {fixed.elements().begin(), fixed.elements().end()},
+                             {fixed.values().begin(), fixed.values().end()}});
   }
-  if (spec.has_ridge()) options.ridge = spec.ridge();
+  for (const v1::TiedElements& tied : spec.tied()) {
+    options.tied.push_back({tied.array(), {tied.elements().begin(), tied.elements().end()}});
+  }
   return options;
 }
 
-absl::StatusOr<EmissionOptions> Decode(const v1::EmissionSpec& spec, const std::string& path) {
-  switch (spec.emission_case()) {
-    case v1::EmissionSpec::kGaussian:
-      return Decode(spec.gaussian(), absl::StrCat(path, ".gaussian"));
-    case v1::EmissionSpec::EMISSION_NOT_SET:
-      break;
+void Encode(const ConstraintOptions& options, v1::Constraints& spec) {
+  for (const FixedElements& fixed : options.fixed) {
+    v1::FixedElements& to = *spec.add_fixed();
+    to.set_array(fixed.array);
+    to.mutable_elements()->Assign(fixed.elements.begin(), fixed.elements.end());
+    to.mutable_values()->Assign(fixed.values.begin(), fixed.values.end());
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": got none, must be one of the emissions, e.g. {\"gaussian\": {}}"));
+  for (const TiedElements& tied : options.tied) {
+    v1::TiedElements& to = *spec.add_tied();
+    to.set_array(tied.array);
+    to.mutable_elements()->Assign(tied.elements.begin(), tied.elements.end());
+  }
 }
 
 absl::StatusOr<ModelOptions> Decode(const v1::MixtureSpec& spec, const std::string& path) {
   MixtureOptions options;
   if (spec.has_num_components()) options.num_components = spec.num_components();
   absl::StatusOr<EmissionOptions> emission =
-      Decode(spec.emission(), absl::StrCat(path, ".emission"));
+      DecodeEmissionSpec(spec.emission(), absl::StrCat(path, ".emission"));
   if (!emission.ok()) return emission.status();
   options.emission = *std::move(emission);
+  if (spec.has_noise()) options.noise = spec.noise();
+  if (spec.has_weight_concentration()) options.weight_concentration = spec.weight_concentration();
+  options.constraints = Decode(spec.constraints());
   return options;
 }
 
-void Encode(const GaussianOptions& options, v1::EmissionSpec& spec) {
-  for (const auto& [wire, core] : kCovariances) {
-    if (core == options.covariance) spec.mutable_gaussian()->set_covariance(wire);
-  }
-  spec.mutable_gaussian()->set_ridge(options.ridge);
+void Encode(const MixtureOptions& options, v1::ModelSpec& out) {
+  v1::MixtureSpec& spec = *out.mutable_mixture();
+  spec.set_num_components(options.num_components);
+  EncodeEmissionSpec(options.emission, *spec.mutable_emission());
+  spec.set_noise(options.noise);
+  spec.set_weight_concentration(options.weight_concentration);
+  if (!options.constraints.empty()) Encode(options.constraints, *spec.mutable_constraints());
 }
 
-void Encode(const MixtureOptions& options, v1::ModelSpec& spec) {
-  spec.mutable_mixture()->set_num_components(options.num_components);
-  v1::EmissionSpec& emission = *spec.mutable_mixture()->mutable_emission();
-  std::visit([&emission](const auto& chosen) { Encode(chosen, emission); }, options.emission);
+ModelOptions Decode(const v1::KMeansSpec& spec) {
+  KMeansOptions options;
+  if (spec.has_num_components()) options.num_components = spec.num_components();
+  if (spec.has_spherical()) options.spherical = spec.spherical();
+  options.constraints = Decode(spec.constraints());
+  return options;
 }
 
-// Name of the one field that is set in the oneof `name` of `message`.
-std::string OneofField(const google::protobuf::Message& message, const std::string& name) {
-  const google::protobuf::FieldDescriptor* field = message.GetReflection()->GetOneofFieldDescriptor(
-      message, message.GetDescriptor()->FindOneofByName(name));
+void Encode(const KMeansOptions& options, v1::ModelSpec& out) {
+  v1::KMeansSpec& spec = *out.mutable_kmeans();
+  spec.set_num_components(options.num_components);
+  spec.set_spherical(options.spherical);
+  if (!options.constraints.empty()) Encode(options.constraints, *spec.mutable_constraints());
+}
+
+// Name of the structure that is set.
+std::string StructureOf(const v1::ModelSpec& spec) {
+  const google::protobuf::FieldDescriptor* field = spec.GetReflection()->GetOneofFieldDescriptor(
+      spec, v1::ModelSpec::descriptor()->FindOneofByName("structure"));
   return field == nullptr ? "" : field->name();
 }
 
@@ -84,6 +88,8 @@ absl::StatusOr<ModelOptions> DecodeModelSpec(const v1::ModelSpec& spec, const st
   switch (spec.structure_case()) {
     case v1::ModelSpec::kMixture:
       return Decode(spec.mixture(), absl::StrCat(path, ".mixture"));
+    case v1::ModelSpec::kKmeans:
+      return Decode(spec.kmeans());
     case v1::ModelSpec::STRUCTURE_NOT_SET:
       break;
   }
@@ -94,22 +100,31 @@ absl::StatusOr<ModelOptions> DecodeModelSpec(const v1::ModelSpec& spec, const st
 }
 
 void EncodeModelSpec(const ModelOptions& options, v1::ModelSpec& spec) {
+  spec.Clear();
   std::visit([&spec](const auto& chosen) { Encode(chosen, spec); }, options);
 }
 
 std::string ModelSpecField(const ModelOptions& options, std::string_view field) {
   v1::ModelSpec spec;
   EncodeModelSpec(options, spec);
-  const std::string structure = OneofField(spec, "structure");
-  constexpr std::string_view kEmission = "emission.";
-  if (field == "num_components") return absl::StrCat(structure, ".num_components");
-  if (field.substr(0, kEmission.size()) != kEmission) return "";
-  const google::protobuf::Message& chosen =
-      spec.GetReflection()->GetMessage(spec, spec.GetDescriptor()->FindFieldByName(structure));
-  const google::protobuf::Message& emission = chosen.GetReflection()->GetMessage(
-      chosen, chosen.GetDescriptor()->FindFieldByName("emission"));
-  return absl::StrCat(structure, ".emission.", OneofField(emission, "emission"), ".",
-                      std::string(field.substr(kEmission.size())));
+  return ModelSpecField(spec, field);
+}
+
+std::string ModelSpecField(const v1::ModelSpec& spec, std::string_view field) {
+  const std::string structure = StructureOf(spec);
+  constexpr std::string_view kEmission = "emission";
+  if (field.starts_with(kEmission)) {
+    if (!spec.has_mixture()) return "";
+    const size_t dot = std::min(field.size(), kEmission.size() + 1);
+    return absl::StrCat("mixture.emission.",
+                        EmissionSpecField(spec.mixture().emission(), field.substr(dot)));
+  }
+  // The head of "constraints.fixed[0].array" is the field.
+  const std::string head(field.substr(0, field.find_first_of(".[")));
+  const google::protobuf::FieldDescriptor* const chosen =
+      v1::ModelSpec::descriptor()->FindFieldByName(structure);
+  if (chosen == nullptr || chosen->message_type()->FindFieldByName(head) == nullptr) return "";
+  return absl::StrCat(structure, ".", std::string(field));
 }
 
 }  // namespace emserve::server

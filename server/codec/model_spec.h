@@ -17,12 +17,15 @@ namespace emserve::server {
 // value.
 absl::StatusOr<ModelOptions> DecodeModelSpec(const v1::ModelSpec& spec, const std::string& path);
 
-// `options` with every field present, so that what is stored does not depend on later defaults.
+// `options` with every field present, so that what is stored does not depend on later defaults, but
+// for the columns of a product's parts.
 void EncodeModelSpec(const ModelOptions& options, v1::ModelSpec& spec);
 
 // Core names fields relative to its options ("emission.ridge"); this is the field's path inside a
 // v1.ModelSpec ("mixture.emission.gaussian.ridge"). Empty if `field` is not a field of the options.
 std::string ModelSpecField(const ModelOptions& options, std::string_view field);
+// Likewise of the options of `spec`.
+std::string ModelSpecField(const v1::ModelSpec& spec, std::string_view field);
 
 }  // namespace emserve::server
 

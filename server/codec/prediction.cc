@@ -40,7 +40,11 @@ absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& ta
                      "or as a dataset"));
   }
   absl::StatusOr<Prediction> prediction = version.predictor->Predict(*rows, *wanted, cancelled);
-  if (!prediction.ok()) return Under("table", prediction.status());
+  if (!prediction.ok()) {
+    const std::string message(prediction.status().message());
+    return message.starts_with("outputs") ? prediction.status()
+                                          : Under("table", prediction.status());
+  }
 
   const std::array<int64_t, 2> shape = {rows->num_rows(),
                                         version.predictor->model().num_components()};
@@ -58,6 +62,14 @@ absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& ta
   if (wanted->log_densities) {
     EncodeTensor(std::span<const double>(prediction->log_densities), vector, packed,
                  add("log_densities"));
+  }
+  const std::array<int64_t, 2> cells = {rows->num_rows(), rows->num_columns()};
+  if (wanted->imputed) {
+    EncodeTensor(std::span<const double>(prediction->imputed), cells, packed, add("imputed"));
+  }
+  if (wanted->imputed_variances) {
+    EncodeTensor(std::span<const double>(prediction->imputed_variances), cells, packed,
+                 add("imputed_variances"));
   }
   return absl::OkStatus();
 }

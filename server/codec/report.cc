@@ -24,13 +24,6 @@ constexpr std::array kTerminations = {
     std::pair(v1::TERMINATION_DEGENERATE, Termination::kDegenerate),
 };
 
-v1::Termination Encode(Termination termination) {
-  for (const auto& [wire, core] : kTerminations) {
-    if (core == termination) return wire;
-  }
-  return v1::TERMINATION_UNSPECIFIED;
-}
-
 absl::StatusOr<Termination> Decode(v1::Termination termination, const std::string& path) {
   for (const auto& [wire, core] : kTerminations) {
     if (wire == termination) return core;
@@ -48,6 +41,11 @@ class Checker {
   }
   void NotNegative(const char* field, int64_t value) {
     if (value < 0) Refuse(field, absl::StrCat(value), "0 or more");
+  }
+  void Amount(const char* field, double value) {
+    if (!(value >= 0) || !std::isfinite(value)) {
+      Refuse(field, absl::StrCat(value), "finite and 0 or more");
+    }
   }
   void AtMost(const char* field, int value, int most) {
     if (value > most)
@@ -82,6 +80,14 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
   check.Finite("criteria.aic", report.criteria().aic());
   check.Finite("criteria.bic", report.criteria().bic());
   check.Finite("criteria.icl", report.criteria().icl());
+  check.Finite("criteria.entropy", report.criteria().entropy());
+  check.Finite("criteria.relative_entropy", report.criteria().relative_entropy());
+  for (const double value : report.criteria().separation()) {
+    check.Finite("criteria.separation", value);
+  }
+  check.NotNegative("evaluations", report.evaluations());
+  check.NotNegative("total_evaluations", report.total_evaluations());
+  check.Amount("past_observations", report.past_observations());
   check.AtMost("restarts", report.restarts_size(), kMaxEntries);
   check.AtMost("optima", report.optima_size(), kMaxEntries);
   check.AtMost("repairs", report.repairs_size(), kMaxRepairs);
@@ -100,26 +106,54 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
     check.Short("restarts.message", restart.message());
     check.Finite("restarts.objective", restart.objective());
     check.NotNegative("restarts.iterations", restart.iterations());
+    check.NotNegative("restarts.evaluations", restart.evaluations());
   }
   return check.status();
 }
 
+void EncodeCriteria(const Criteria& criteria, v1::Criteria& out) {
+  out.set_degrees_of_freedom(criteria.degrees_of_freedom);
+  out.set_num_observations(criteria.num_observations);
+  if (criteria.aic.has_value()) out.set_aic(*criteria.aic);
+  if (criteria.bic.has_value()) out.set_bic(*criteria.bic);
+  if (criteria.icl.has_value()) out.set_icl(*criteria.icl);
+  if (criteria.entropy.has_value()) out.set_entropy(*criteria.entropy);
+  if (criteria.relative_entropy.has_value()) out.set_relative_entropy(*criteria.relative_entropy);
+  out.mutable_separation()->Assign(criteria.separation.begin(), criteria.separation.end());
+}
+
+Criteria DecodeCriteria(const v1::Criteria& from) {
+  Criteria criteria;
+  criteria.degrees_of_freedom = from.degrees_of_freedom();
+  criteria.num_observations = from.num_observations();
+  if (from.has_aic()) criteria.aic = from.aic();
+  if (from.has_bic()) criteria.bic = from.bic();
+  if (from.has_icl()) criteria.icl = from.icl();
+  if (from.has_entropy()) criteria.entropy = from.entropy();
+  if (from.has_relative_entropy()) criteria.relative_entropy = from.relative_entropy();
+  criteria.separation.assign(from.separation().begin(), from.separation().end());
+  return criteria;
+}
+
 }  // namespace
+
+v1::Termination EncodeTermination(Termination termination) {
+  return EncodeEnum(kTerminations, termination);
+}
 
 void EncodeReport(const FitReport& report, v1::FitReport& out) {
   out.set_objective(report.objective);
   out.set_log_likelihood(report.log_likelihood);
   out.set_log_prior(report.log_prior);
-  out.set_termination(Encode(report.best.termination));
+  out.set_termination(EncodeTermination(report.best.termination));
   out.set_message(report.best.message);
   out.set_iterations(report.best.iterations);
   out.set_total_iterations(report.total_iterations);
   out.set_restart(report.best.restart);
-  out.mutable_criteria()->set_degrees_of_freedom(report.criteria.degrees_of_freedom);
-  out.mutable_criteria()->set_num_observations(report.criteria.num_observations);
-  out.mutable_criteria()->set_aic(report.criteria.aic);
-  out.mutable_criteria()->set_bic(report.criteria.bic);
-  out.mutable_criteria()->set_icl(report.criteria.icl);
+  out.set_evaluations(report.best.evaluations);
+  out.set_total_evaluations(report.total_evaluations);
+  out.set_past_observations(report.past_observations);
+  EncodeCriteria(report.criteria, *out.mutable_criteria());
   for (const Repair& repair : report.repairs) {
     v1::Repair& entry = *out.add_repairs();
     entry.set_reason(repair.reason);
@@ -132,9 +166,10 @@ void EncodeReport(const FitReport& report, v1::FitReport& out) {
     v1::RestartOutcome& entry = *out.add_restarts();
     entry.set_restart(restart.restart);
     entry.set_iterations(restart.iterations);
+    entry.set_evaluations(restart.evaluations);
     entry.set_failed(!restart.status.ok());
     if (restart.status.ok()) {
-      entry.set_termination(Encode(restart.termination));
+      entry.set_termination(EncodeTermination(restart.termination));
       entry.set_message(restart.message);
       entry.set_objective(restart.objective);
     } else {
@@ -147,6 +182,7 @@ void EncodeReport(const FitReport& report, v1::FitReport& out) {
     entry.set_objective(report.optima[i].objective);
     entry.set_count(report.optima[i].count);
     entry.set_first_restart(report.optima[i].first_restart);
+    entry.set_degenerate(report.optima[i].degenerate);
   }
 }
 
@@ -162,16 +198,21 @@ absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, 
   result.best.termination = *termination;
   result.best.message = report.message();
   result.best.iterations = report.iterations();
+  result.best.evaluations = report.evaluations();
+  result.total_evaluations = report.total_evaluations();
+  result.past_observations = report.past_observations();
   result.best.restart = report.restart();
   result.best.objective = report.objective();
   for (const v1::Repair& repair : report.repairs()) {
-    result.repairs.push_back({repair.reason(), repair.component(), repair.amount()});
+    result.repairs.push_back(
+        {.reason = repair.reason(), .component = repair.component(), .amount = repair.amount()});
   }
   for (int i = 0; i < report.restarts_size(); ++i) {
     const v1::RestartOutcome& restart = report.restarts(i);
     RestartOutcome& out = result.restarts.emplace_back();
     out.restart = restart.restart();
     out.iterations = restart.iterations();
+    out.evaluations = restart.evaluations();
     if (restart.failed()) {
       out.status = absl::FailedPreconditionError(restart.message());
       continue;
@@ -184,13 +225,10 @@ absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, 
     out.objective = restart.objective();
   }
   for (const v1::Optimum& optimum : report.optima()) {
-    result.optima.push_back({optimum.objective(), optimum.count(), optimum.first_restart()});
+    result.optima.push_back(
+        {optimum.objective(), optimum.count(), optimum.first_restart(), optimum.degenerate()});
   }
-  result.criteria.degrees_of_freedom = report.criteria().degrees_of_freedom();
-  result.criteria.num_observations = report.criteria().num_observations();
-  result.criteria.aic = report.criteria().aic();
-  result.criteria.bic = report.criteria().bic();
-  result.criteria.icl = report.criteria().icl();
+  result.criteria = DecodeCriteria(report.criteria());
   return absl::OkStatus();
 }
 

@@ -10,6 +10,8 @@
 
 namespace emserve::server {
 
+v1::Termination EncodeTermination(Termination termination);
+
 void EncodeReport(const FitReport& report, v1::FitReport& out);
 
 // The inverse. InvalidArgument under `path` for an unknown

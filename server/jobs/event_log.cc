@@ -10,6 +10,10 @@ constexpr int64_t kStateChanges = 8;  // a life has fewer
 constexpr int64_t kStages = 40;       // strides up to 2^40
 constexpr int64_t kFullWarnings = 100;
 
+int64_t Footprint(const SweepRow& row) {
+  return static_cast<int64_t>(sizeof(SweepRow) + row.message.size() + row.status.message().size());
+}
+
 }  // namespace
 
 bool IsEnded(JobState state) {
@@ -69,9 +73,8 @@ void EventLog::Push(absl::Time time, Event event) {
 
 void EventLog::SayThinned(absl::Time time) {
   if (std::exchange(said_thinned_, true)) return;
-  Push(time,
-       WarningEvent{"EVENTS_THINNED",
-                    "there are more events than are kept: from here on some are left out", -1});
+  Push(time, WarningEvent{"EVENTS_THINNED",
+                          "there are more events than are kept: from here on some are left out"});
 }
 
 bool EventLog::Append(absl::Time time, const IterationEvent& event) {
@@ -102,6 +105,18 @@ bool EventLog::Append(absl::Time time, WarningEvent event) {
 bool EventLog::Append(absl::Time time, StateChangeEvent event) {
   const std::lock_guard lock(writers_);
   Push(time, event);
+  return true;
+}
+
+bool EventLog::Append(absl::Time time, CandidateEvent event) {
+  const std::lock_guard lock(writers_);
+  if (num_warnings_ == max_warnings_) {
+    SayThinned(time);
+    return false;
+  }
+  ++num_warnings_;
+  footprint_ += Footprint(*event.row);
+  Push(time, std::move(event));
   return true;
 }
 

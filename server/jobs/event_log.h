@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/em/fit.h"
+#include "server/jobs/sweep_row.h"
 
 namespace emserve::server {
 
@@ -30,6 +32,8 @@ struct IterationEvent {
   double objective = 0;                         // nats
   std::optional<double> change = std::nullopt;  // none at iteration 0
   double seconds = 0;                           // since the job began to run
+  Phase phase = Phase::kClimb;
+  int candidate = -1;  // of a sweep; -1: of a fit
 };
 
 struct StateChangeEvent {
@@ -39,13 +43,19 @@ struct StateChangeEvent {
 struct WarningEvent {
   std::string reason;  // UPPER_SNAKE
   std::string message;
-  int restart = -1;  // -1: concerns none
+  int restart = -1;    // -1: concerns none
+  int candidate = -1;  // of a sweep; -1: of a fit
+};
+
+// A candidate of a sweep has ended.
+struct CandidateEvent {
+  std::shared_ptr<const SweepRow> row;  // never null
 };
 
 struct JobEvent {
   int64_t sequence = 0;  // 1, 2, 3, ... without a gap
   absl::Time time;
-  std::variant<IterationEvent, StateChangeEvent, WarningEvent> what;
+  std::variant<IterationEvent, StateChangeEvent, WarningEvent, CandidateEvent> what;
 };
 
 // A bounded run of events for a reader.
@@ -58,8 +68,8 @@ struct EventBatch {
 // Bounded: iterations are thinned before they get a sequence number. Half of the room takes them as
 // they come; then the stride between those that are kept doubles as the other half fills, so that a
 // fit may run for ever. Warnings of one reason are thinned likewise after their first hundred;
-// state changes are always kept. The first time anything is left out the warning EVENTS_THINNED
-// says so.
+// candidates share their room, and state changes are always kept. The first time anything is left
+// out the warning EVENTS_THINNED says so.
 //
 // Thread-safe. Writers hold a lock for the time of one append; readers take none and never delay a
 // writer.
@@ -75,6 +85,7 @@ class EventLog {
   bool Append(absl::Time time, const IterationEvent& event);
   bool Append(absl::Time time, WarningEvent event);
   bool Append(absl::Time time, StateChangeEvent event);
+  bool Append(absl::Time time, CandidateEvent event);
 
   // Sequence of the newest event, 0 if there is none.
   int64_t last_sequence() const { return published_.load(std::memory_order_acquire); }

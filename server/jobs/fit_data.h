@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -28,30 +29,58 @@ struct InlineTableData {
 struct FitSource {
   std::string dataset;                         // "datasets/{dataset}"; empty: inline_data
   std::optional<InlineTableData> inline_data;  // exactly one of the two
-  std::vector<std::string> columns;            // to model, in order; empty: all but weight_column
-  std::string weight_column;                   // empty: all rows weigh 1
+  // To model, in order; empty: all but those that the next four name.
+  std::vector<std::string> columns;
+  std::string weight_column;  // empty: all rows weigh 1
+  // What is known of the rows' components, at most one of:
+  std::string label_column;                         // component index; empty: none
+  std::vector<std::string> plausibility_columns;    // one per component; empty: none
+  std::vector<std::string> responsibility_columns;  // to start from; empty: none
 };
 
-// What is fitted: a table, the columns' schemas, and the dataset that keeps the cells, if any.
+// What is fitted: cells with a role for some columns, the modelled columns' schemas, and the
+// dataset that keeps the cells, if any.
 struct FitData {
-  std::optional<Table> table;
+  Cells cells;
+  Table::Options layout;                          // of a table, but for label_components
   std::vector<ColumnSchema> columns;              // modelled, in order
   std::shared_ptr<const DatasetContent> content;  // null: inline
-  std::vector<int> column_indices;                // of `columns` in the content
-  std::optional<int> weight_column;               // likewise
-  std::optional<Summary> summary;                 // exact, of inline tables
   int64_t inline_bytes = 0;
   std::string sha256;
+  // What one pass over the rows has found, for any number of components that has the largest label
+  // among them; absent while it is not known.
+  std::optional<Summary> summary;
+  std::optional<double> largest_label;  // of label_column, -infinity without any
+
+  // Whether something may be known of the rows' components.
+  bool labelled() const {
+    return layout.label_column.has_value() || !layout.plausibility_columns.empty();
+  }
 };
 
-// Finds the cells and the modelled columns. INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION as
-// MakeFitWork says. O(columns), O(bytes) for inline data.
+// Finds the cells and the columns. INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION as MakeFitWork
+// says. O(columns), O(bytes) for inline data.
 absl::StatusOr<FitData> FindData(FitSource source, DatasetStore& datasets);
 
-// Judges the values as far as they can be judged without a pass over a sealed dataset, and returns
-// what is known of the fit's own summary: all of it, which is kept in `data`, for inline data (one
-// pass with the threads of `pool`), bounds otherwise. INVALID_ARGUMENT as MakeFitWork says.
-absl::StatusOr<Summary> JudgeData(FitData& data, Pool& pool);
+// The table for a model with `num_components` components, labels and starts among them.
+// INVALID_ARGUMENT for plausibility_columns and start.responsibility_columns that are not one per
+// component. O(columns).
+absl::StatusOr<Table> TableFor(const FitData& data, int num_components);
+
+// What is known of a table before its fit runs.
+struct Judgement {
+  Summary summary;
+  bool exact = false;  // Summarize's; else the columns' own figures, the same but for rounding
+};
+
+// Judges the values of `table`, made of `data`: by the figures of its columns where those of a
+// sealed dataset say enough, else by one pass with the threads of `pool`: inline data, weights,
+// labels, missing cells (a row without any counts for nothing, which columns do not tell). What
+// does not depend on the number of components is kept in `data`, so that another number costs no
+// pass. `num_components` is what `table` was made for. INVALID_ARGUMENT as MakeFitWork says;
+// Cancelled when `stop` is requested.
+absl::StatusOr<Judgement> JudgeData(FitData& data, const Table& table, int num_components,
+                                    Pool& pool, std::stop_token stop);
 
 }  // namespace emserve::server
 

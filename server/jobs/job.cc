@@ -11,17 +11,45 @@ namespace {
 
 constexpr int64_t kRecordBytes = 2048;  // the record itself and its place in the table's indices
 
-int64_t Footprint(const JobResult& result) {
-  const FitJobResult* const fit = std::get_if<FitJobResult>(&result);
-  if (fit == nullptr || fit->report == nullptr) return 0;
-  int64_t bytes = static_cast<int64_t>(fit->report->optima.size() * sizeof(Optimum));
-  for (const RestartOutcome& outcome : fit->report->restarts) {
+int64_t Footprint(const FitReport& report) {
+  int64_t bytes = static_cast<int64_t>(report.optima.size() * sizeof(Optimum));
+  for (const RestartOutcome& outcome : report.restarts) {
     bytes += static_cast<int64_t>(sizeof(RestartOutcome) + outcome.message.size());
   }
   return bytes;
 }
 
+int64_t Footprint(const JobResult& result) {
+  if (const auto* fit = std::get_if<FitJobResult>(&result)) {
+    return fit->report == nullptr ? 0 : Footprint(*fit->report);
+  }
+  const auto* const sweep = std::get_if<SweepJobResult>(&result);
+  if (sweep == nullptr) return 0;
+  int64_t bytes = sweep->report == nullptr ? 0 : Footprint(*sweep->report);
+  for (const auto& row : sweep->rows) {
+    bytes +=
+        static_cast<int64_t>(sizeof(SweepRow) + row->message.size() + row->status.message().size());
+  }
+  return bytes;
+}
+
 }  // namespace
+
+absl::Status CheckWorkingBytes(int64_t working_bytes, int64_t max_working_bytes) {
+  if (working_bytes <= max_working_bytes) return absl::OkStatus();
+  return ResourceExhausted(
+      "JOB_TOO_LARGE", "max_working_bytes",
+      absl::StrCat("got a job that needs ", working_bytes,
+                   " bytes of working memory, must need at most ", max_working_bytes,
+                   "; fit fewer components, fewer columns or a simpler covariance"),
+      absl::ZeroDuration());
+}
+
+absl::Status RanOutOfMemory() {
+  return ResourceExhausted("OUT_OF_MEMORY", "memory",
+                           "the job needs more memory than there is; fit fewer components or rows",
+                           absl::ZeroDuration());
+}
 
 JobContext::JobContext(Job& job, Pool::Share& share, std::stop_token stop, Clock clock)
     : job_(job),
@@ -45,6 +73,19 @@ void JobContext::ReportIteration(IterationEvent event) {
 }
 
 void JobContext::ReportWarning(WarningEvent event) {
+  if (job_.log_.Append(clock_(), std::move(event))) job_.Notify(/*urgent=*/false);
+}
+
+void JobContext::ReportCandidates(int num_candidates) {
+  const std::lock_guard lock(job_.mutex_);
+  job_.progress_.num_candidates = num_candidates;
+}
+
+void JobContext::ReportCandidate(CandidateEvent event) {
+  {
+    const std::lock_guard lock(job_.mutex_);
+    ++job_.progress_.candidates_done;
+  }
   if (job_.log_.Append(clock_(), std::move(event))) job_.Notify(/*urgent=*/false);
 }
 
@@ -125,8 +166,7 @@ void Job::EndStoppedLocked(StopCause cause, absl::Time now) {
     return EnterLocked(JobState::kFailed, now);
   }
   if (cause == StopCause::kDrain) {
-    log_.Append(now,
-                WarningEvent{"SERVER_DRAINING", "cancelled because the server shuts down", -1});
+    log_.Append(now, WarningEvent{"SERVER_DRAINING", "cancelled because the server shuts down"});
   }
   EnterLocked(JobState::kCancelled, now);
 }

@@ -11,6 +11,7 @@
 #include <stop_token>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +19,7 @@
 #include "core/runtime/pool.h"
 #include "server/clock.h"
 #include "server/jobs/event_log.h"
+#include "server/jobs/sweep_row.h"
 #include "server/registry/model_version.h"
 
 namespace emserve::server {
@@ -34,7 +36,33 @@ struct PredictJobResult {
   std::string model_version;  // "models/{model}/versions/{version}"
 };
 
-using JobResult = std::variant<std::monostate, FitJobResult, PredictJobResult>;
+enum class SweepCriterion { kBic, kAic, kIcl, kLogLikelihood };
+
+struct SweepJobResult {
+  std::vector<std::shared_ptr<const SweepRow>> rows;  // every candidate, by number
+  int best = 0;                                       // number of the best candidate
+  SweepCriterion criterion = SweepCriterion::kBic;    // what it was chosen by
+  std::string model_version;  // that it became, "models/{model}/versions/{version}"
+  std::shared_ptr<const FitReport> report;
+};
+
+// RESOURCE_EXHAUSTED (reason JOB_TOO_LARGE) for a job that needs more working memory than
+// `max_working_bytes`, that of all jobs together.
+absl::Status CheckWorkingBytes(int64_t working_bytes, int64_t max_working_bytes);
+
+// RESOURCE_EXHAUSTED (reason OUT_OF_MEMORY): a fit found less memory than it was promised.
+absl::Status RanOutOfMemory();
+
+// Gives an error about a field of a specification its path in the request that this came with.
+// Null: errors stay as they are.
+using PathMapper = std::function<absl::Status(const absl::Status& status)>;
+
+// `status` as `at_path` has it.
+inline absl::Status AtPath(const PathMapper& at_path, const absl::Status& status) {
+  return status.ok() || at_path == nullptr ? status : at_path(status);
+}
+
+using JobResult = std::variant<std::monostate, FitJobResult, PredictJobResult, SweepJobResult>;
 
 // How far a job is; the newest figures, never thinned.
 struct JobProgress {
@@ -43,6 +71,8 @@ struct JobProgress {
   double objective = 0;
   int64_t rows_done = 0;
   int64_t num_rows = 0;
+  int candidates_done = 0;  // of a sweep
+  int num_candidates = 0;   // 0: no sweep
 };
 
 class Job;
@@ -60,6 +90,10 @@ class JobContext {
   // `event.seconds` is filled in here.
   void ReportIteration(IterationEvent event);
   void ReportWarning(WarningEvent event);
+  // There are `num_candidates` in all. Before the first of them ends.
+  void ReportCandidates(int num_candidates);
+  // One of them has ended.
+  void ReportCandidate(CandidateEvent event);
   // `rows` more rows are done of `num_rows` in all.
   void ReportRows(int64_t rows, int64_t num_rows);
 

@@ -29,10 +29,7 @@ absl::StatusOr<JobResult> RunWork(Work& work, JobContext& context) {
   try {
     return work.Run(context);
   } catch (const std::bad_alloc&) {
-    return ResourceExhausted(
-        "OUT_OF_MEMORY", "memory",
-        "the job needs more memory than there is; fit fewer components or rows",
-        absl::ZeroDuration());
+    return RanOutOfMemory();
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("the job's work threw: ", error.what()));
   }
@@ -123,14 +120,8 @@ absl::StatusOr<std::shared_ptr<JobTable::Entry>> JobTable::Admit(NewJob& request
 }
 
 absl::Status JobTable::CheckRoomLocked(const Entry& entry) const {
-  if (entry.working_bytes > options_.max_working_bytes) {
-    return ResourceExhausted(
-        "JOB_TOO_LARGE", "max_working_bytes",
-        absl::StrCat("got a job that needs ", entry.working_bytes,
-                     " bytes of working memory, must need at most ", options_.max_working_bytes,
-                     "; fit fewer components, fewer columns or a simpler covariance"),
-        absl::ZeroDuration());
-  }
+  absl::Status status = CheckWorkingBytes(entry.working_bytes, options_.max_working_bytes);
+  if (!status.ok()) return status;
   if (entry.held_bytes > options_.max_held_bytes - held_bytes_) {
     return ResourceExhausted(
         "JOB_MEMORY_FULL", "max_held_bytes",

@@ -21,6 +21,9 @@ struct PredictRequest {
   std::string dataset;            // "datasets/{dataset}"
   PredictionOutputs outputs;      // none set: labels
   std::string output_dataset_id;  // empty: the job's id
+  // Applied to all errors of MakePredictWork and of the work that it makes; "rows[3]" in them is a
+  // row of the dataset.
+  PathMapper at_path = nullptr;
 };
 
 // What predictions need of the server. All outlive the work.
@@ -32,11 +35,12 @@ struct PredictEnvironment {
 
 // Checks everything that can be known before running, reserves the dataset to be made and makes the
 // work. The result has float64 columns label (categorical, levels "0", "1", ...), posterior_0, ...,
-// log_density, those that were asked for.
+// log_density, imputed_<name>, ..., imputed_variance_<name>, ..., those that were asked for.
 //
 // INVALID_ARGUMENT: a malformed field, a dataset without one of the model's columns, a cell in them
-// that is NaN or infinite. NOT_FOUND: model, dataset. FAILED_PRECONDITION: a dataset that is not
-// ACTIVE. ALREADY_EXISTS, RESOURCE_EXHAUSTED: of the dataset to be made.
+// that is infinite, categories that are not the model's, outputs that the family does not have.
+// NOT_FOUND: model, dataset. FAILED_PRECONDITION: a dataset that is not ACTIVE. ALREADY_EXISTS,
+// RESOURCE_EXHAUSTED: of the dataset to be made.
 absl::StatusOr<std::unique_ptr<Work>> MakePredictWork(const PredictRequest& request,
                                                       const PredictEnvironment& environment,
                                                       const std::string& job_id);

@@ -22,19 +22,26 @@ std::vector<std::string> NamesOf(const DatasetSchema& schema) {
 }
 
 // Only floating-point cells can be other than finite.
-const char* ShowNonFinite(const Cells& cells, int64_t row, int column) {
+double CellAt(const Cells& cells, int64_t row, int column) {
   const std::byte* const cell =
       cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
-  double value = 0;
   if (cells.type == ElementType::kFloat32) {
     float narrow = 0;
     std::memcpy(&narrow, cell, sizeof(narrow));
-    value = static_cast<double>(narrow);
-  } else {
-    std::memcpy(&value, cell, sizeof(value));
+    return static_cast<double>(narrow);
   }
-  if (std::isnan(value)) return "nan";
-  return value < 0 ? "-inf" : "inf";
+  double value = 0;
+  std::memcpy(&value, cell, sizeof(value));
+  return value;
+}
+
+absl::Status NotFinite(const DatasetContent& content, int column, int64_t row,
+                       const char* constraint) {
+  const double value = CellAt(content.cells, row, column);
+  const char* const shown = std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
+  return InvalidArgument(
+      absl::StrCat("columns[", content.schema->columns[static_cast<size_t>(column)].name, "]"),
+      absl::StrCat("got ", shown, " in row ", row, ", must be ", constraint));
 }
 
 }  // namespace
@@ -58,13 +65,18 @@ absl::StatusOr<int> ColumnIndex::Find(std::string_view path, std::string_view na
 }
 
 absl::Status CheckFinite(const DatasetContent& content, int column) {
-  const auto index = static_cast<size_t>(column);
-  const int64_t row = content.summaries[index].first_non_finite_row;
+  const int64_t row = content.summaries[static_cast<size_t>(column)].first_non_finite_row;
   if (row < 0) return absl::OkStatus();
-  return InvalidArgument(
-      absl::StrCat("columns[", content.schema->columns[index].name, "]"),
-      absl::StrCat("got ", ShowNonFinite(content.cells, row, column), " in row ", row,
-                   ", must be finite; remove the row or leave the column out"));
+  return NotFinite(content, column, row, "finite; remove the row or leave the column out");
+}
+
+absl::Status CheckNotInfinite(const DatasetContent& content, int column) {
+  const ColumnSummary& summary = content.summaries[static_cast<size_t>(column)];
+  if (summary.num_infinite == 0) return absl::OkStatus();
+  int64_t row = summary.first_non_finite_row;
+  while (!std::isinf(CellAt(content.cells, row, column))) ++row;
+  return NotFinite(content, column, row,
+                   "finite, or NaN where it is missing; mend the cell or remove the row");
 }
 
 }  // namespace emserve::server

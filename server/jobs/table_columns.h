@@ -35,6 +35,10 @@ class ColumnIndex {
 // O(1): the dataset's own figures say so.
 absl::Status CheckFinite(const DatasetContent& content, int column);
 
+// Likewise for a cell that is infinite; NaN is a missing value. O(1), and O(rows) to name the first
+// one.
+absl::Status CheckNotInfinite(const DatasetContent& content, int column);
+
 }  // namespace emserve::server
 
 #endif  // EMSERVE_SERVER_JOBS_TABLE_COLUMNS_H_

@@ -35,7 +35,7 @@ int64_t Footprint(int64_t num_parameters) {
 
 int64_t Footprint(const ModelVersion& version) {
   int64_t bytes = Footprint(static_cast<int64_t>(version.theta.size()));
-  bytes += static_cast<int64_t>(version.spec.size() + 4 * sizeof(double) * version.columns.size());
+  bytes += static_cast<int64_t>(version.spec.size() + 5 * sizeof(double) * version.columns.size());
   for (const ColumnSchema& column : version.columns) {
     bytes += static_cast<int64_t>(sizeof(ColumnSchema) + column.name.size());
     for (const std::string& level : column.levels) {
@@ -47,7 +47,8 @@ int64_t Footprint(const ModelVersion& version) {
                                   outcome.status.message().size());
   }
   bytes += static_cast<int64_t>(version.report->best.message.size() +
-                                version.report->optima.size() * sizeof(Optimum));
+                                version.report->optima.size() * sizeof(Optimum) +
+                                version.report->criteria.separation.size() * sizeof(double));
   for (const Repair& repair : version.report->repairs) {
     bytes += static_cast<int64_t>(sizeof(Repair) + repair.reason.size());
   }

@@ -26,6 +26,9 @@ struct FitReport {
   double log_prior = 0;       // nats
   RestartOutcome best;        // the winning restart
   int64_t total_iterations = 0;
+  int64_t total_evaluations = 0;  // passes over the data of all restarts
+  // Of an update: what the model before counted for, in observations; else 0.
+  double past_observations = 0;
   Criteria criteria;
   std::vector<Repair> repairs;           // in the last iteration of the winning restart
   std::vector<RestartOutcome> restarts;  // by number, at most the first kMaxReported

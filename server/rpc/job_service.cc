@@ -1,4 +1,5 @@
 #include <set>
+#include <stop_token>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -20,21 +21,51 @@ absl::Status CheckSequence(int64_t after, int64_t newest) {
       absl::StrCat("after_sequence: got ", after, ", must be 0 to ", newest, ", the newest event"));
 }
 
+// A stop that is asked for soon after the caller of `call` has gone. Both outlive it.
+class StopWithCall {
+ public:
+  StopWithCall(const Call& call, WatchHub& hub)
+      : hub_(hub), timer_(hub.AddTimer([this, &call](absl::Time now) {
+          if (call.cancelled()) stop_.request_stop();
+          return now + kPeriod;
+        })) {}
+  ~StopWithCall() { hub_.RemoveTimer(timer_); }
+  StopWithCall(const StopWithCall&) = delete;
+  StopWithCall& operator=(const StopWithCall&) = delete;
+
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  static constexpr absl::Duration kPeriod = absl::Milliseconds(100);
+
+  WatchHub& hub_;
+  std::stop_source stop_;  // before the timer, which asks it
+  const int64_t timer_;
+};
+
 class JobService final : public v1::JobService::CallbackService {
  public:
   explicit JobService(const ServiceEnvironment& environment)
       : calls_(*environment.calls),
         jobs_(*environment.jobs),
         hub_(*environment.hub),
-        making_{environment.datasets, environment.registry, environment.pool,
-                environment.options->max_inline_bytes} {}
+        making_{.datasets = environment.datasets,
+                .registry = environment.registry,
+                .pool = environment.pool,
+                .max_inline_bytes = environment.options->max_inline_bytes,
+                .max_working_bytes = environment.options->max_working_bytes,
+                .stop = {}} {}
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
                                       v1::CreateJobResponse* response) override {
     return calls_.Queue(calls_.control(), context, "JobService.CreateJob", *request, *response,
                         [=, this](Call& call) -> absl::Status {
-                          absl::StatusOr<NewJob> wanted = DecodeCreateJob(*request, making_);
+                          // A caller that goes away before it has a job leaves none.
+                          const StopWithCall stop(call, hub_);
+                          JobEnvironment making = making_;
+                          making.stop = stop.token();
+                          absl::StatusOr<NewJob> wanted = DecodeCreateJob(*request, making);
                           if (!wanted.ok()) return wanted.status();
                           absl::StatusOr<std::shared_ptr<const Job>> job =
                               jobs_.Create(*std::move(wanted));

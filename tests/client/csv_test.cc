@@ -138,14 +138,58 @@ TEST(ParseCsv, RefusesAFirstLineOfNumbersUnlessToldWhatItIs) {
   EXPECT_THAT(Parsed("a,2\n3,4\n").table.columns, ElementsAre("a", "2"));
 }
 
-TEST(ParseCsv, NamesTheLineOfTheFirstCellThatIsNotFinite) {
-  EXPECT_TRUE(Parsed("a,t\n1,red\n2,\n").finite.ok());
-  EXPECT_EQ(Parsed("a,b\n\n1,2\n3,NA\n,5\n").finite.message(),
-            "f.csv:4: column \"b\": is missing; leave the row out");
+TEST(ParseCsv, NamesTheLineOfTheFirstCellThatIsMissingOrInfinite) {
+  EXPECT_TRUE(Parsed("a,t\n1,red\n2,\n").complete.ok());
+  const CsvTable csv = Parsed("a,b\n\n1,2\n3,NA\n,5\n");
+  EXPECT_EQ(csv.complete.message(), "f.csv:4: column \"b\": is missing; leave the row out");
+  EXPECT_TRUE(csv.finite.ok());
   EXPECT_EQ(Parsed("a,b\n1,2\n-inf,\n").finite.message(),
             "f.csv:3: column \"a\": got -Inf, must be finite");
   // The table is still read: others can use it.
   EXPECT_EQ(Parsed("a,b\n1,NA\n").table.num_rows, 1);
+}
+
+TEST(ParseCsv, TakesTheWordsForMissingCells) {
+  EXPECT_THAT(Parsed("a\n1\n?\n na \nNaN\n\"\"\n").table.values,
+              ElementsAre(1, NanSensitiveDoubleEq(kNaN), NanSensitiveDoubleEq(kNaN),
+                          NanSensitiveDoubleEq(kNaN), NanSensitiveDoubleEq(kNaN)));
+  EXPECT_THAT(Parsed("a\n1\n-\n", {.missing = {"-"}}).table.values,
+              ElementsAre(1, NanSensitiveDoubleEq(kNaN)));
+  EXPECT_THAT(Error("a\n1\nNA\n", {.missing = {"-"}}), HasSubstr("got \"NA\""));
+}
+
+TEST(ParseCsv, NumbersCategoriesInSortedOrder) {
+  const CsvTable csv =
+      Parsed("a,t,n\n1,red,3\n2,blue,5\n3,?,\n4,red,3\n", {.categories = {"t", "n"}});
+  EXPECT_EQ(csv.table.columns, (std::vector<std::string>{"a", "t", "n"}));
+  EXPECT_EQ(csv.table.levels, (std::vector<std::vector<std::string>>{{}, {"blue", "red"}, {}}));
+  EXPECT_THAT(csv.table.values, ElementsAre(1, 1, 3, 2, 0, 5, 3, NanSensitiveDoubleEq(kNaN),
+                                            NanSensitiveDoubleEq(kNaN), 4, 1, 3));
+  // The order of the rows does not matter, and a column of numbers has no levels.
+  EXPECT_EQ(Parsed("t\nblue\nred\n", {.all_categories = true}).table.levels,
+            Parsed("t\nred\nblue\n", {.all_categories = true}).table.levels);
+  EXPECT_THAT(Parsed("t\n2\n10\n", {.all_categories = true}).table.levels, IsEmpty());
+  EXPECT_THAT(
+      Error("t,w\na,x\n", {.columns = {"t", "w"}, .all_categories = true, .numbers = {"w"}}),
+      HasSubstr("column \"w\": got \"x\", must be a number"));
+}
+
+TEST(ParseCsv, KeepsToCategoriesThatAreKnown) {
+  const CsvOptions options{.columns = {"t"}, .levels = {{"t", {"red", "blue"}}}};
+  const CsvTable csv = Parsed("t\nblue\n\"\"\nred\n", options);
+  EXPECT_THAT(csv.table.values, ElementsAre(1, NanSensitiveDoubleEq(kNaN), 0));
+  EXPECT_EQ(csv.table.levels, (std::vector<std::vector<std::string>>{{"red", "blue"}}));
+  EXPECT_EQ(Error("t\nred\ngreen\n", options),
+            "f.csv:3: column \"t\": got \"green\", must be one of the model's categories: red, "
+            "blue");
+}
+
+TEST(AppendCsvRecord, WritesCategoriesByName) {
+  std::string out;
+  const std::vector<std::vector<std::string>> levels = {{}, {"a, b", "c"}};
+  const double rows[] = {1, 0, 2, 1, 3, kNaN};
+  for (size_t i = 0; i < 6; i += 2) AppendCsvRecord(std::span(rows).subspan(i, 2), levels, out);
+  EXPECT_EQ(out, "1,\"a, b\"\n2,c\n3,NaN\n");
 }
 
 TEST(ParseCsv, ReadsOtherSeparators) {

@@ -218,18 +218,36 @@ TEST(ReadDataFile, MatchesNamedColumnsByPositionOnRequest) {
               HasSubstr("got 2 columns of numbers, must be 3: x, y, z"));
 }
 
-TEST(ReadDataFile, NamesTheRowOfTheFirstCellThatIsNotFinite) {
+TEST(ReadDataFile, NamesTheRowOfTheFirstCellThatIsMissing) {
   const TempDir dir;
   const double kNaN = std::numeric_limits<double>::quiet_NaN();
   const std::string path =
       dir.Write("x.npy", Npy(kHeader, Bytes<double>({1, 2, 3, 4, kNaN, -kNaN})));
   const absl::StatusOr<DataFile> file = ReadDataFile(path, {});
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_THAT(std::string(file->finite.message()),
+  EXPECT_THAT(std::string(file->complete.message()),
               HasSubstr("x.npy: column \"c1\": is missing in row 1, counted from 0"));
-  EXPECT_TRUE(ReadDataFile(path, {.columns = {"c0"}})->finite.ok());
+  EXPECT_TRUE(ReadDataFile(path, {.columns = {"c0"}})->complete.ok());
   const absl::StatusOr<DataFile> csv = ReadDataFile(dir.Write("x.csv", "a\n1\nNA\n"), {});
-  EXPECT_THAT(std::string(csv->finite.message()), HasSubstr("x.csv:3: column \"a\": is missing"));
+  EXPECT_THAT(std::string(csv->complete.message()), HasSubstr("x.csv:3: column \"a\": is missing"));
+  const absl::StatusOr<DataFile> infinite =
+      ReadDataFile(dir.Write("i.npy", Npy(kHeader, Bytes<double>({1, 2, 3, 4, 5, 1 / 0.0}))), {});
+  EXPECT_THAT(std::string(infinite->finite.message()),
+              HasSubstr("i.npy: column \"c2\": got Inf in row 1, counted from 0, must be finite"));
+}
+
+TEST(ReadDataFile, NumbersCategoriesAsTheModelDoesByPositionToo) {
+  const TempDir dir;
+  const std::string path = dir.Write("x.csv", "u,v\nred,1\nblue,2\n");
+  DataFileOptions options{.columns = {"t", "a"}, .levels = {{"t", {"red", "green", "blue"}}}};
+  options.by_position = true;
+  const absl::StatusOr<DataFile> file = ReadDataFile(path, options);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->table.values, (std::vector<double>{0, 1, 2, 2}));
+  EXPECT_EQ(file->table.levels[0].size(), 3u);
+  options.levels = {{"t", {"green", "blue"}}};
+  EXPECT_THAT(std::string(ReadDataFile(path, options).status().message()),
+              HasSubstr("column \"t\": got \"red\", must be green, blue"));
 }
 
 TEST(ReadDataFile, TakesTheSeparatorFromTheOptionBeforeTheName) {

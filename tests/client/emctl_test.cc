@@ -9,8 +9,7 @@
 #include "client/csv.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
-#include "tests/client/process.h"
+#include "tests/client/emctl_run.h"
 
 namespace emserve {
 namespace {
@@ -19,47 +18,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
-using Json = nlohmann::json;
 
 constexpr char kFaithful[] = EMSERVE_TEST_DATA "/faithful.csv";
 constexpr char kIris[] = EMSERVE_TEST_DATA "/iris.csv";
 // mclust, VVV with 2 components (mclust_reference.csv).
 constexpr double kFaithfulLogLikelihood = -1130.2639;
 
-client::Table ParseTable(const std::string& csv) {
-  const auto parsed = client::ParseCsv(csv, "output", {});
-  EXPECT_TRUE(parsed.ok()) << parsed.status();
-  return parsed.ok() ? parsed->table : client::Table();
-}
-
-class EmctlTest : public testing::Test {
+class EmctlTest : public EmctlRun {
  protected:
-  void SetUp() override { ASSERT_NE(server_.port(), 0) << "emserved did not come up"; }
-
-  Outcome Run(std::vector<std::string> arguments) const {
-    return RunEmctl(server_.port(), std::move(arguments));
-  }
-
-  // Must succeed; its standard output, which must be one JSON document.
-  Json RunJson(std::vector<std::string> arguments) const {
-    arguments.push_back("--json");
-    const Outcome outcome = Run(std::move(arguments));
-    EXPECT_EQ(outcome.exit_status, 0) << outcome.error;
-    const Json document = Json::parse(outcome.output, nullptr, false);
-    EXPECT_FALSE(document.is_discarded()) << outcome.output;
-    return document;
-  }
-
-  // Must fail with this status; the error in its one JSON document.
-  Json FailedJson(std::vector<std::string> arguments, int exit_status) const {
-    arguments.push_back("--json");
-    const Outcome outcome = Run(std::move(arguments));
-    EXPECT_EQ(outcome.exit_status, exit_status) << outcome.error;
-    const Json document = Json::parse(outcome.output, nullptr, false);
-    EXPECT_TRUE(document.is_object() && document.contains("error")) << outcome.output;
-    return document.is_object() ? document.value("error", Json::object()) : Json::object();
-  }
-
   static std::vector<std::string> Fit(std::vector<std::string> more = {}) {
     std::vector<std::string> all = {"fit", "gaussian-mixture", "--data", kFaithful, "-k",
                                     "2",   "--seed",           "1"};
@@ -88,9 +54,6 @@ class EmctlTest : public testing::Test {
   std::string StateOf(const std::string& job) const {
     return RunJson({"jobs", "get", job}).value("state", "");
   }
-
-  const ServerProcess server_;
-  const TempDir dir_;
 };
 
 TEST_F(EmctlTest, FitsFaithfulToThePublishedOptimum) {
@@ -118,8 +81,10 @@ TEST_F(EmctlTest, FitsFaithfulToThePublishedOptimum) {
 
 TEST_F(EmctlTest, TakesEveryCovarianceByBothNames) {
   const std::pair<const char*, const char*> names[] = {
-      {"full", "VVV"},          {"tied", "EEE"},      {"diagonal", "VVI"},
-      {"tied-diagonal", "EEI"}, {"spherical", "VII"}, {"tied-spherical", "EII"}};
+      {"full", "VVV"},      {"tied", "EEE"},
+      {"diagonal", "VVI"},  {"tied-diagonal", "EEI"},
+      {"spherical", "VII"}, {"tied-spherical", "EII"},
+      {"vev", "VEV"}};
   for (const auto& [ours, mclust] : names) {
     const Json a = RunJson(Fit({"--covariance", ours}));
     const Json b = RunJson(Fit({"--covariance", mclust}));
@@ -177,7 +142,7 @@ TEST_F(EmctlTest, LeavesOutTheSpeciesOfIrisWithANote) {
 
 TEST_F(EmctlTest, StartsAtAStoredModel) {
   RunJson(Fit({"--model", "geyser"}));
-  const Json again = RunJson(Fit({"--start-model", "geyser", "--model", "geyser"}));
+  const Json again = RunJson(Fit({"--start-from", "geyser", "--model", "geyser"}));
   EXPECT_EQ(again["model"], "models/geyser/versions/2");
   EXPECT_LE(again["iterations"], 3);
   EXPECT_NEAR(again["log_likelihood"], kFaithfulLogLikelihood, 1e-3);
@@ -273,23 +238,30 @@ TEST_F(EmctlTest, WatchOfAJobWhoseModelIsGonePrintsItsReport) {
   EXPECT_EQ(RunJson({"jobs", "watch", fit["job"]}), kept);
 }
 
-TEST_F(EmctlTest, RefusesMissingCellsBeforeTheUpload) {
-  const std::string csv = ReadAll(kFaithful) + "2,NA\n";
-  const std::string path = dir_.Write("missing.csv", csv);
-  const std::string why = "missing.csv:274: column \"waiting\": is missing; leave the row out\n";
-  const Outcome fit = Run({"fit", "gaussian-mixture", "--data", path});
-  EXPECT_EQ(fit.exit_status, 2);
-  EXPECT_THAT(fit.error, HasSubstr(why));
-  // Only what is modelled must be there.
-  EXPECT_EQ(Run({"fit", "gaussian-mixture", "--data", path, "--columns", "eruptions"}).exit_status,
-            0);
-  RunJson(Fit({"--model", "geyser"}));
-  const Outcome predict = Run({"predict", "geyser", "--data", path});
-  EXPECT_EQ(predict.exit_status, 2);
-  EXPECT_THAT(predict.output, IsEmpty());
-  EXPECT_THAT(predict.error, HasSubstr(why));
-  // A dataset may have holes.
+TEST_F(EmctlTest, TakesMissingCellsAndImputesThem) {
+  const std::string path = dir_.Write("missing.csv", ReadAll(kFaithful) + "2,NA\n?,80\n");
+  const Json fit = RunJson({"fit", "gaussian-mixture", "--data", path, "-k", "2", "--model", "m"});
+  EXPECT_EQ(fit["num_rows"], 274);
+  EXPECT_THAT(Run({"models", "get", "m"}).output, HasSubstr("% of waiting"));
+  const Outcome predicted =
+      Run({"predict", "m", "--data", path, "--outputs", "imputed,imputed-variances"});
+  EXPECT_EQ(predicted.exit_status, 0) << predicted.error;
+  const client::Table table = ParseTable(predicted.output);
+  EXPECT_EQ(table.columns,
+            (std::vector<std::string>{"imputed_eruptions", "imputed_waiting",
+                                      "imputed_variance_eruptions", "imputed_variance_waiting"}));
+  ASSERT_EQ(table.num_rows, 274);
+  const double* first = &table.values[0];
+  EXPECT_EQ(first[2] + first[3], 0);
+  const double* last = &table.values[4 * 272];
+  EXPECT_EQ(last[0], 2);
+  EXPECT_NEAR(last[1], 54, 3);  // a short eruption
+  EXPECT_GT(last[3], 1);
   EXPECT_EQ(RunJson({"datasets", "upload", path})["columns"][1]["summary"]["num_missing"], 1);
+  const Outcome infinite =
+      Run({"fit", "gaussian-mixture", "--data", dir_.Write("i.csv", "a\n1\ninf\n")});
+  EXPECT_EQ(infinite.exit_status, 2);
+  EXPECT_THAT(infinite.error, HasSubstr("i.csv:3: column \"a\": got Inf, must be finite"));
 }
 
 TEST_F(EmctlTest, PredictsAFile) {

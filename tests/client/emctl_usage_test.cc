@@ -42,8 +42,8 @@ TEST(EmctlUsage, RefusesWhatItDoesNotUnderstandWithStatusTwo) {
   ExpectRefused({"fit", "gaussian-mixture"}, "--data, --dataset: must be given");
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--dataset", "d"}, "one of them");
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "-k", "two"}, "--components");
-  ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--covariance", "VEV"},
-                "--covariance: got VEV, must be full, tied");
+  ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--covariance", "XYZ"},
+                "--covariance: got XYZ, must be full, tied");
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--start", "luck"}, "kmeans++");
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--timeout", "-3s"}, "--timeout");
   ExpectRefused({"predict", "m"}, "--data, --dataset: must be given");
@@ -81,6 +81,84 @@ TEST(EmctlUsage, RefusesNumbersThatAreNotWhatTheySay) {
   }
 }
 
+TEST(EmctlUsage, RefusesSpecificationsThatCannotBeMeant) {
+  const auto fit = [](const std::string& family, std::vector<std::string> more) {
+    std::vector<std::string> all = {"fit", family, "--data", kFaithful, "-k", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::string gaussian = "gaussian-mixture";
+  ExpectRefused(
+      fit(gaussian, {"--algorithm", "magic"}),
+      "--algorithm: got magic, must be em, classification, stochastic, annealed, stepwise");
+  ExpectRefused(fit(gaussian, {"--accelerate", "x"}), "must be none, squarem, anderson");
+  ExpectRefused(fit(gaussian, {"--collapse", "x"}), "must be ridge, fail, respawn, drop");
+  ExpectRefused(fit(gaussian, {"--storage", "x"}), "must be float64, float32");
+  ExpectRefused(fit(gaussian, {"--start", "kmeans", "--start-from", "m"}), "excludes");
+  ExpectRefused(fit(gaussian, {"--prior-mean", "1,x"}), "must be a finite number");
+  ExpectRefused(fit(gaussian, {"--fix", "means[0,2]=1"}),
+                "--fix: means[0,2]: got 2, must be an index from 0 to 1 or a name");
+  ExpectRefused(fit(gaussian, {"--fix", "means[0,waiting]"}), "must be ARRAY[I,J]=VALUE");
+  ExpectRefused(fit(gaussian, {"--fix", "means[0,waiting]=x"}), "a finite number");
+  ExpectRefused(fit(gaussian, {"--tie", "means[0,0]=weights[1]"}), "must be elements of one array");
+  ExpectRefused(fit(gaussian, {"--tie", "weights[0]"}), "--tie: got weights[0], must be");
+  ExpectRefused(fit("poisson-mixture", {"--noise"}), "--noise");
+  ExpectRefused(fit("kmeans", {"--covariance", "full"}), "--covariance");
+  const std::string product = "product-mixture";
+  ExpectRefused(fit(product, {}), "--part: must be given");
+  ExpectRefused(fit(product, {"--part", "a=normal:eruptions"}), "the family one of gaussian");
+  ExpectRefused(fit(product, {"--part", "a=gaussian"}), "NAME=FAMILY:COLUMN");
+  ExpectRefused(fit(product, {"--part", "a=gaussian:eruptions", "--part-option", "b.ridge=1"}),
+                "must be of a part that --part names");
+  ExpectRefused(fit(product, {"--part", "a=gaussian:eruptions", "--part-option", "a.alpha=1"}),
+                "must be an option of emctl fit gaussian-mixture");
+  ExpectRefused(fit(product, {"--part", "a=gaussian:eruptions", "--part-option", "a.covariance=x"}),
+                "must be full, tied");
+  const TempDir dir;
+  ExpectRefused(fit(gaussian, {"--start-from", dir.Write("p.json", "[1]")}), "got no parameters");
+  ExpectRefused(fit(gaussian, {"--start-from", dir.Write("q.json", R"({"means":[[1],[2,3]]})")}),
+                "means: must be numbers in nested arrays of one shape");
+}
+
+TEST(EmctlUsage, RefusesSweepsThatCannotBeMeant) {
+  const auto sweep = [](const char* option, const char* value) {
+    return std::vector<std::string>{"sweep", "gaussian-mixture", "--data", kFaithful, option,
+                                    value};
+  };
+  for (const char* value : {"0-3", "5-2", "1-", "x", "1-100000", ""}) {
+    ExpectRefused(sweep("--components", value), "--components: got");
+  }
+  ExpectRefused(sweep("--covariances", "full,round"),
+                "--covariances: got round, must be all, full");
+  ExpectRefused(sweep("--emissions", "gaussian,normal"), "--emissions: got normal");
+  std::vector<std::string> without_own = sweep("--emissions", "student-t");
+  without_own.insert(without_own.end(), {"--ridge", "1e-6"});
+  ExpectRefused(without_own, "must be with gaussian among them, whose options are given");
+  ExpectRefused(sweep("--criterion", "luck"), "must be bic, aic, icl, log-likelihood");
+  ExpectRefused({"sweep", "poisson-mixture", "--covariances", "all"}, "--covariances");
+}
+
+TEST(EmctlUsage, HasACommandForEveryFamily) {
+  for (const char* family :
+       {"gaussian-mixture", "student-t-mixture", "bernoulli-mixture", "categorical-mixture",
+        "latent-class", "multinomial-mixture", "poisson-mixture", "negative-binomial-mixture",
+        "exponential-mixture", "gamma-mixture", "log-normal-mixture", "von-mises-fisher-mixture",
+        "product-mixture", "kmeans"}) {
+    for (const char* command : {"fit", "sweep"}) {
+      const Outcome help = RunEmctl(0, {command, family, "--help"});
+      EXPECT_EQ(help.exit_status, 0) << family;
+      for (const char* option : {"--components", "--accelerate", "--missing"}) {
+        EXPECT_THAT(help.output, HasSubstr(option)) << family;
+      }
+      // Candidates of a sweep differ in their parameters.
+      const bool is_fit = command == std::string_view("fit");
+      for (const char* option : {"--start-from", "--start-responsibilities", "--update"}) {
+        EXPECT_EQ(help.output.find(option) != std::string::npos, is_fit) << family << option;
+      }
+    }
+  }
+}
+
 TEST(EmctlUsage, RefusesAddressesThatCannotWorkWithStatusTwo) {
   ExpectRefused({"info", "--server", "http://127.0.0.1:50551"},
                 "--server (or EMSERVE_SERVER): got \"http://127.0.0.1:50551\", must be host:port");
@@ -101,8 +179,10 @@ TEST(EmctlUsage, RefusesDataThatCannotBeReadWithStatusTwo) {
   ExpectRefused({"fit", "gaussian-mixture", "--data", kFaithful, "--columns", "eruptions,height"},
                 "has no column \"height\"; it has eruptions, waiting");
   ExpectRefused({"models", "import", dir.path("none.bin"), "--model", "m"}, "cannot be read");
-  ExpectRefused(fit(dir.Write("miss.csv", "a,b\n1,2\n3,NA\n")),
-                "miss.csv:3: column \"b\": is missing; leave the row out");
+  ExpectRefused(fit(dir.Write("inf.csv", "a,b\n1,2\n3,inf\n")),
+                "inf.csv:3: column \"b\": got Inf, must be finite");
+  ExpectRefused({"fit", "multinomial-mixture", "--data", dir.Write("m.csv", "a,b\n1,2\n3,?\n")},
+                "m.csv:3: column \"b\": is missing; leave the row out");
   ExpectRefused(fit(dir.Write("latin.csv", "gr\xF6sse\n1\n")),
                 "latin.csv:1: the header is not UTF-8");
 }

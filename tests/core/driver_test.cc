@@ -40,7 +40,26 @@ class Toy : public Model {
   int num_columns() const override { return 1; }
   int num_components() const override { return 1; }
   int64_t doubles_per_row() const override { return 2; }
-  int64_t degrees_of_freedom() const override { return 1; }
+  int64_t degrees_of_freedom(std::span<const double>) const override { return 1; }
+  absl::Status CheckRows(const Block&, const std::vector<std::string>&) const override {
+    return absl::OkStatus();
+  }
+  void Recenter(std::span<const double>, std::span<const double>,
+                std::span<double>) const override {}
+  void ExpectedStatistics(std::span<const double>, double, std::span<double>) const override {}
+  double ExpectedLogDensity(std::span<const double>, std::span<const double>,
+                            std::span<const double>) const override {
+    return 0;
+  }
+  void ToUnconstrained(std::span<const double> theta,
+                       std::span<double> coordinates) const override {
+    coordinates[0] = theta[0];
+  }
+  void FromUnconstrained(std::span<const double> coordinates, std::span<const double>,
+                         std::span<double> theta) const override {
+    theta[0] = coordinates[0];
+  }
+  void Reweigh(int, double, std::span<double>) const override {}
   std::unique_ptr<Prepared> NewPrepared() const override { return std::make_unique<Position>(); }
   std::unique_ptr<Workspace> NewWorkspace(int) const override {
     return std::make_unique<Workspace>();
@@ -53,7 +72,7 @@ class Toy : public Model {
     static_cast<Position&>(prepared).value = theta[0];
     return absl::OkStatus();
   }
-  double EStep(const Prepared& prepared, const Block& block, Workspace&,
+  double EStep(const Prepared& prepared, const Block& block, const Assignment&, Workspace&,
                std::span<double>) const override {
     return block.first_row == 0 ? objective(static_cast<const Position&>(prepared).value) : 0;
   }
@@ -491,6 +510,62 @@ TEST_F(Driver, DegenerateRestartLosesAgainstAnyOther) {
   EXPECT_EQ(fit->optima[0].objective, 50);
   EXPECT_EQ(fit->optima[0].count, 2);
   EXPECT_EQ(fit->optima[1].first_restart, 0);
+  EXPECT_FALSE(fit->optima[0].degenerate);
+  EXPECT_TRUE(fit->optima[1].degenerate);
+}
+
+TEST_F(Driver, EndsWithParametersThatAMaximisationGave) {
+  // Every change is small and every iteration is extrapolated.
+  double image = 0;
+  toy_.step = [&](double position) { return image = position / 2 - position * position / 20; };
+  toy_.objective = [](double position) { return -1e-3 * std::abs(position); };
+  for (const Acceleration acceleration : {Acceleration::kSquarem, Acceleration::kAnderson}) {
+    for (const int64_t limit : {2, 4, 5, 1000}) {
+      options_.acceleration = acceleration;
+      options_.relative_tolerance = limit == 1000 ? 0.5 : 0;
+      options_.max_iterations = limit;
+      const auto fit = Run();
+      ASSERT_TRUE(fit.ok()) << fit.status();
+      EXPECT_EQ(fit->best.termination,
+                limit == 1000 ? Termination::kConverged : Termination::kIterationLimit);
+      EXPECT_EQ(fit->theta[0], image) << static_cast<int>(acceleration) << " " << limit;
+    }
+  }
+}
+
+// SQUAREM takes 0.5, 0.25, 0.125 to 0, which lies lower; a maximisation from there leads to 0.1, at
+// a floor.
+TEST_F(Driver, RepairsAreThoseOfTheMaximisationThatSteadiedAnExtrapolation) {
+  toy_.step = [](double position) { return position == 0 ? 0.1 : position / 2; };
+  toy_.objective = [](double position) { return position == 0 ? -10 : -position; };
+  toy_.repair = [](double next, std::vector<Repair>& repairs) {
+    if (next == 0.1) repairs.push_back({.reason = kVarianceFloored});
+    return absl::OkStatus();
+  };
+  absl::Time now = absl::UnixEpoch();
+  run_.clock = [&] { return now; };
+  recorder_.on_iteration = [&] { now += absl::Seconds(1); };
+  options_.time_budget = absl::Milliseconds(4500);
+  options_.acceleration = Acceleration::kSquarem;
+  const auto fit = Run();
+  ASSERT_TRUE(fit.ok()) << fit.status();
+  EXPECT_EQ(fit->best.iterations, 4);
+  EXPECT_EQ(fit->theta[0], 0.1);
+  ASSERT_EQ(fit->repairs.size(), 1u);
+  EXPECT_EQ(fit->repairs[0].reason, kVarianceFloored);
+  EXPECT_TRUE(fit->optima[0].degenerate);
+}
+
+TEST_F(Driver, LogPriorThatIsNotFiniteFailsTheRestart) {
+  class Impossible : public Toy {
+   public:
+    double LogPrior(std::span<const double> theta) const override {
+      return theta[0] < 1 ? -std::numeric_limits<double>::infinity() : 0;
+    }
+  };
+  const absl::Status status = Fit(Impossible(), table_, summary_, options_, run_).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("log prior: got -inf after iteration 2"));
 }
 
 TEST_F(Driver, ReturnsTheObjectiveOfTheParametersItReturns) {

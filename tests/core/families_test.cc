@@ -1,7 +1,11 @@
 #include "core/families.h"
 
+#include <cstdint>
+#include <initializer_list>
 #include <set>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -12,6 +16,7 @@ namespace emserve::testing {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Families, AreNamedOnceAndDescribed) {
@@ -26,6 +31,65 @@ TEST(Families, AreNamedOnceAndDescribed) {
 
 TEST(Families, NameWhatOptionsDescribe) {
   EXPECT_EQ(FamilyName(MixtureOptions{2, GaussianOptions{}}), "gaussian_mixture");
+}
+
+ModelOptions ResolvedFor(const ModelOptions& options, const Data& data) {
+  const auto resolved = Resolved(options, SummaryOf(data.ToTable()), data.ToTable().names());
+  EXPECT_TRUE(resolved.ok()) << resolved.status();
+  return *resolved;
+}
+
+TEST(Resolved, FillsInWhatTheDataDecide) {
+  const Data data{.num_columns = 3, .values = {0, 2, 5, 1, 4, 9}, .weights = {}};
+  const auto categorical = std::get<CategoricalOptions>(
+      std::get<MixtureOptions>(ResolvedFor(MixtureOptions{2, CategoricalOptions{}}, data))
+          .emission);
+  EXPECT_THAT(categorical.first, ElementsAre(0, 2, 5));
+  EXPECT_THAT(categorical.num_levels, ElementsAre(2, 3, 5));
+  const ModelOptions product = MixtureOptions{
+      2, ProductOptions{{{"size", 1, GaussianOptions{}},
+                         {"answer", 1, CategoricalOptions{.first = {1}, .num_levels = {}}},
+                         {"counts", 1, MultinomialOptions{}}}}};
+  const auto parts =
+      std::get<ProductOptions>(std::get<MixtureOptions>(ResolvedFor(product, data)).emission).parts;
+  const auto& answer = std::get<CategoricalOptions>(parts[1].emission);
+  EXPECT_THAT(answer.first, ElementsAre(1));
+  EXPECT_THAT(answer.num_levels, ElementsAre(4));
+  EXPECT_EQ(std::get<MultinomialOptions>(parts[2].emission).trials, 7);
+  EXPECT_TRUE(std::holds_alternative<KMeansOptions>(ResolvedFor(KMeansOptions{2}, data)));
+}
+
+TEST(Resolved, RefusesWhatMakeModelRefuses) {
+  const Data data{.num_columns = 2, .values = {0, 2.5, 1, 3}, .weights = {}};
+  for (const EmissionOptions& emission : std::initializer_list<EmissionOptions>{
+           CategoricalOptions{}, MultinomialOptions{.trials = -1},
+           ProductOptions{{{"a", 1, CategoricalOptions{.first = {}, .num_levels = {0}}},
+                           {"b", 1, GaussianOptions{}}}},
+           ProductOptions{{{"a", 1, PoissonOptions{}}}}}) {
+    const MixtureOptions options{2, emission};
+    const absl::Status status =
+        Resolved(options, SummaryOf(data.ToTable()), data.ToTable().names()).status();
+    EXPECT_FALSE(status.ok());
+    EXPECT_EQ(status,
+              MakeModel(options, SummaryOf(data.ToTable()), data.ToTable().names()).status());
+  }
+}
+
+TEST(SameStructure, TellsCodesApart) {
+  const Data data{.num_columns = 1, .values = {0, 1, 2}, .weights = {}};
+  const Data shifted{.num_columns = 1, .values = {1, 2, 3}, .weights = {}};
+  for (const EmissionOptions& emission : std::initializer_list<EmissionOptions>{
+           CategoricalOptions{}, ProductOptions{{{"a", 1, CategoricalOptions{}}}}}) {
+    const MixtureOptions options{2, emission};
+    EXPECT_TRUE(SameStructure(ResolvedFor(options, data), ResolvedFor(options, data)));
+    EXPECT_FALSE(SameStructure(ResolvedFor(options, data), ResolvedFor(options, shifted)));
+  }
+  const auto with = [](std::vector<int64_t> first) {
+    return MixtureOptions{2, CategoricalOptions{.first = std::move(first), .num_levels = {3}}};
+  };
+  EXPECT_TRUE(SameStructure(with({1}), with({1, 1}))) << "one for all columns";
+  EXPECT_FALSE(SameStructure(with({1}), with({1, 0})));
+  EXPECT_FALSE(SameStructure(with({}), with({0})));
 }
 
 absl::Status Make(const ModelOptions& options, const Data& data) {

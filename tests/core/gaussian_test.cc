@@ -1,6 +1,7 @@
 // The Gaussian emission: closed forms, floors, hard numbers and what it refuses.
 #include "core/emission/gaussian.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -193,7 +194,7 @@ TEST(GaussianAccumulate, LeavesNothingOutThatCounts) {
       BlockBuffer buffer(517, num_columns);
       const Block block = subject.table.Read(0, 517, buffer);
       std::vector<double> statistics(subject.model->statistics().size());
-      subject.model->EStep(*prepared, block, *workspace, statistics);
+      subject.model->EStep(*prepared, block, {}, *workspace, statistics);
       std::vector<double> posterior(static_cast<size_t>(7 * block.stride));
       subject.model->Infer(*prepared, block, *workspace, {.posterior = posterior.data()});
 
@@ -354,6 +355,31 @@ TEST(GaussianFloor, HandlesFewerRowsThanColumns) {
   }
 }
 
+TEST(GaussianFloor, LeavesColumnsOfAnyScaleToStructuresWithCommonAxes) {
+  Random random(5, 0);
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 60; ++i) {
+    const double x = random.Normal();
+    data.values.insert(data.values.end(), {x, 1e5 * (x + random.Normal())});
+  }
+  const auto fit = [&](Covariance covariance) {
+    const auto result = FitData(Options(1, covariance), data, FitOptions());
+    EXPECT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->best.termination, Termination::kConverged);
+    EXPECT_TRUE(result->repairs.empty());
+    return result->objective;
+  };
+  const double full = fit(Covariance::kFull);
+  for (const Covariance covariance : {Covariance::kVEE, Covariance::kEVE, Covariance::kVVE,
+                                      Covariance::kEEV, Covariance::kVEV, Covariance::kEVV}) {
+    EXPECT_NEAR(fit(covariance), full, 1e-6) << static_cast<int>(covariance);
+  }
+  const double diagonal = fit(Covariance::kDiagonal);
+  for (const Covariance covariance : {Covariance::kVEI, Covariance::kEVI}) {
+    EXPECT_NEAR(fit(covariance), diagonal, 1e-6) << static_cast<int>(covariance);
+  }
+}
+
 TEST(GaussianFloor, WithoutOneACollapseFailsTheRestartAndNamesTheRemedy) {
   const Data data{.num_columns = 1, .values = {0, 0, 0, 10, 11, 12}, .weights = {}};
   FitOptions options;
@@ -377,7 +403,7 @@ TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
     const auto workspace = subject.model->NewWorkspace(272);
     BlockBuffer buffer(272, 2);
     ASSERT_TRUE(subject.model->Prepare(theta, *prepared).ok());
-    subject.model->EStep(*prepared, subject.table.Read(0, 272, buffer), *workspace, stats);
+    subject.model->EStep(*prepared, subject.table.Read(0, 272, buffer), {}, *workspace, stats);
     // No row at all, and less than rounding leaves: the tiny sums must not move the mean by 3.
     for (const double occupancy : {0.0, 1e-13}) {
       stats[0] = occupancy;
@@ -397,6 +423,194 @@ TEST(GaussianMaximize, KeepsOldParametersWhenAComponentIsEmpty) {
       EXPECT_TRUE(subject.model->Validate(next).ok());
     }
   }
+}
+
+// Two components on Faithful of which the first has no row, after an M-step.
+struct OneEmpty {
+  OneEmpty(const GaussianOptions& gaussian, const ConstraintOptions& constraints)
+      : subject(MakeSubject(
+            MixtureOptions{.num_components = 2, .emission = gaussian, .constraints = constraints},
+            Faithful())),
+        theta(RandomTheta(*subject.model, subject.table, subject.summary, 1)),
+        stats(subject.model->statistics().size()),
+        next(theta.size()) {
+    theta[0] = 0;
+    theta[1] = 1;
+    for (const TiedElements& tied : constraints.tied) {
+      const int64_t offset = subject.model->parameters().Find(tied.array)->offset;
+      const double value = 1.1 * theta[offset + tied.elements[1]];  // not the closed form already
+      theta[offset + tied.elements[0]] = theta[offset + tied.elements[1]] = value;
+    }
+    const auto prepared = subject.model->NewPrepared();
+    const auto workspace = subject.model->NewWorkspace(272);
+    BlockBuffer buffer(272, 2);
+    EXPECT_TRUE(subject.model->Prepare(theta, *prepared).ok());
+    subject.model->EStep(*prepared, subject.table.Read(0, 272, buffer), {}, *workspace, stats);
+    std::vector<Repair> repairs;
+    EXPECT_TRUE(subject.model->MStep(theta, stats, next, {repairs, {}}).ok());
+  }
+
+  double Q(const Theta& at) const {
+    return subject.model->ExpectedLogDensity(theta, stats, at) + subject.model->LogPrior(at);
+  }
+  // Whether Q is highest at `at` among factors of `elements`.
+  bool IsHighest(const Theta& at, const std::vector<size_t>& elements) const {
+    for (const double factor : {0.999, 1.001}) {
+      Theta moved = at;
+      for (const size_t e : elements) moved[e] *= factor;
+      if (!(Q(moved) < Q(at))) return false;
+    }
+    return true;
+  }
+
+  const Subject subject;
+  Theta theta;
+  std::vector<double> stats;
+  Theta next;
+};
+
+TEST(GaussianMaximize, KeepsATieWithTheMeanOfAnEmptyComponent) {
+  for (const Covariance covariance : kAll) {
+    const OneEmpty fit({.covariance = covariance},
+                       {.fixed = {}, .tied = {{.array = "means", .elements = {0, 2}}}});
+    EXPECT_NE(fit.next[4], fit.theta[4]);
+    EXPECT_EQ(fit.next[2], fit.next[4]) << "tied";
+    EXPECT_EQ(fit.next[3], fit.theta[3]) << "its own";
+  }
+}
+
+TEST(GaussianPrior, LeavesAnEmptyComponentAsItIs) {
+  for (const Covariance covariance :
+       {Covariance::kFull, Covariance::kDiagonal, Covariance::kSpherical}) {
+    GaussianOptions gaussian{.covariance = covariance};
+    gaussian.prior = NormalInverseWishart{{}, 5, {}, {}};
+    const OneEmpty fit(gaussian, {});
+    const size_t of_component = (fit.theta.size() - 6) / 2;
+    for (size_t e = 2; e < 6 + 2 * of_component; ++e) {
+      const bool empty = e < 6 ? e < 4 : e < 6 + of_component;
+      if (empty) {
+        EXPECT_EQ(fit.next[e], fit.theta[e]);
+      } else {
+        EXPECT_NE(fit.next[e], fit.theta[e]);
+      }
+    }
+  }
+}
+
+// What an empty component's prior says of parameters that others move counts.
+TEST(GaussianPrior, CountsForWhatAnEmptyComponentShares) {
+  GaussianOptions gaussian;
+  gaussian.prior = NormalInverseWishart{{100, -100}, 5, {}, {}};
+  for (const Covariance covariance :
+       {Covariance::kTied, Covariance::kTiedDiagonal, Covariance::kTiedSpherical}) {
+    gaussian.covariance = covariance;
+    const OneEmpty fit(gaussian, {});
+    std::vector<size_t> covariances;
+    for (size_t e = 6; e < fit.theta.size(); ++e) covariances.push_back(e);
+    EXPECT_TRUE(fit.IsHighest(fit.next, covariances)) << static_cast<int>(covariance);
+  }
+  gaussian.covariance = Covariance::kDiagonal;
+  const OneEmpty variances(gaussian,
+                           {.fixed = {}, .tied = {{.array = "variances", .elements = {0, 2}}}});
+  EXPECT_EQ(variances.next[6], variances.next[8]);
+  EXPECT_EQ(variances.next[7], variances.theta[7]) << "its own";
+  EXPECT_TRUE(variances.IsHighest(variances.next, {6, 8}));
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kDiagonal}) {
+    gaussian.covariance = covariance;
+    const OneEmpty means(gaussian, {.fixed = {}, .tied = {{.array = "means", .elements = {0, 2}}}});
+    EXPECT_EQ(means.next[3], means.theta[3]) << "its own";
+    // Means are maximised under the old covariances.
+    Theta at = means.next;
+    std::copy(means.theta.begin() + 6, means.theta.end(), at.begin() + 6);
+    EXPECT_TRUE(means.IsHighest(at, {2, 4})) << static_cast<int>(covariance);
+  }
+}
+
+TEST(GaussianPrior, TakesNoMatricesWhereColumnsAreIndependent) {
+  // A matrix of so many columns would have 128 GiB.
+  const int num_columns = 1 << 17;
+  Summary summary;
+  summary.num_rows = summary.num_weighted_rows = 100;
+  summary.total_weight = 100;
+  summary.mean.assign(num_columns, 1.0);
+  summary.variance.assign(num_columns, 4.0);
+  summary.minimum.assign(num_columns, -9.0);
+  summary.maximum.assign(num_columns, 9.0);
+  for (const Covariance covariance : {Covariance::kDiagonal, Covariance::kSpherical}) {
+    GaussianOptions gaussian{.covariance = covariance};
+    gaussian.prior = NormalInverseWishart{};
+    MixtureOptions options{.num_components = 2, .emission = gaussian};
+    options.constraints.fixed = {{.array = "means", .elements = {0}, .values = {1}}};
+    const auto model =
+        MakeModel(options, summary, std::vector<std::string>(num_columns, "x")).value();
+    Theta theta(model->parameters().size());
+    model->Reference(summary, theta);
+    // Half of the variances is the default scale's share, (D + 2) + D + 1 and 1 the exponents.
+    const double per_cell =
+        -0.5 * ((2.0 * num_columns + 4) * std::log(4.0) + std::pow(2, -2.0 / num_columns));
+    EXPECT_NEAR(model->LogPrior(theta), 2 * num_columns * per_cell, 1e-9 * -per_cell * num_columns);
+    std::vector<double> stats(model->statistics().size());
+    model->ExpectedStatistics(theta, 100, stats);
+    Theta next(theta.size());
+    std::vector<Repair> repairs;
+    ASSERT_TRUE(model->MStep(theta, stats, next, {repairs, {}}).ok());
+    EXPECT_EQ(next[2], 1);
+    EXPECT_LT(next.back(), 4);
+  }
+}
+
+TEST(GaussianConstraints, ATieAcrossColumnsKeepsTheFloorOfEach) {
+  const Subject subject = MakeSubject(
+      MixtureOptions{
+          .num_components = 1,
+          .emission = GaussianOptions{.covariance = Covariance::kDiagonal, .ridge = 1e-3},
+          .constraints = {.fixed = {}, .tied = {{.array = "variances", .elements = {0, 1}}}}},
+      Faithful());
+  const Theta theta = RandomTheta(*subject.model, subject.table, subject.summary, 1);
+  const double floor = 1e-3 * subject.summary.variance[1];
+  ASSERT_GT(floor, 100e-3 * subject.summary.variance[0]);
+  Theta next(theta.size());
+  std::vector<Repair> repairs;
+  // Rows that are all at the mean.
+  ASSERT_TRUE(
+      subject.model->MStep(theta, std::vector<double>{272, 0, 0, 0, 0}, next, {repairs, {}}).ok());
+  EXPECT_NEAR(next[3], floor, 1e-12 * floor);
+  EXPECT_EQ(next[4], next[3]);
+  Theta coordinates(theta.size());
+  subject.model->ToUnconstrained(next, coordinates);
+  coordinates[3] = coordinates[4] = -100;
+  subject.model->FromUnconstrained(coordinates, theta, next);
+  EXPECT_NEAR(next[3], floor, 1e-12 * floor);
+}
+
+TEST(GaussianDegreesOfFreedom, CountWhatIsFreeInTheComponentsThatAreLeft) {
+  const auto count = [](Covariance covariance, const ConstraintOptions& constraints,
+                        const std::vector<bool>& active) {
+    const Summary summary = SummaryOf(Faithful().ToTable());
+    auto emission = MakeGaussian({.covariance = covariance}, 3, summary, {"a", "b"}).value();
+    const auto made = Constraints::Make(emission->parameters(), constraints);
+    EXPECT_TRUE(emission->Constrain(*made).ok());
+    return emission->degrees_of_freedom(active);
+  };
+  const ConstraintOptions means{.fixed = {{.array = "means", .elements = {0, 1}, .values = {1}}},
+                                .tied = {{.array = "means", .elements = {2, 4}}}};
+  for (const Covariance covariance : {Covariance::kFull, Covariance::kDiagonal}) {
+    const int64_t own = covariance == Covariance::kFull ? 3 : 2;
+    EXPECT_EQ(count(covariance, means, {true, true, true}), 3 + 3 * own);
+    EXPECT_EQ(count(covariance, means, {true, true, false}), 2 + 2 * own);
+    EXPECT_EQ(count(covariance, means, {false, true, true}), 3 + 2 * own);
+    EXPECT_EQ(count(covariance, means, {true, false, false}), 0 + own);
+  }
+  const ConstraintOptions matrices{
+      .fixed = {{.array = "covariances", .elements = {0, 1, 2, 3}, .values = {1, 0, 0, 1}}},
+      .tied = {}};
+  EXPECT_EQ(count(Covariance::kFull, matrices, {true, true, true}), 6 + 6);
+  EXPECT_EQ(count(Covariance::kFull, matrices, {true, false, true}), 4 + 3);
+  const ConstraintOptions variances{.fixed = {},
+                                    .tied = {{.array = "variances", .elements = {0, 2}}}};
+  EXPECT_EQ(count(Covariance::kDiagonal, variances, {true, true, true}), 6 + 5);
+  EXPECT_EQ(count(Covariance::kDiagonal, variances, {false, true, true}), 4 + 4);
+  EXPECT_EQ(count(Covariance::kTiedDiagonal, {}, {true, false, true}), 4 + 2);
 }
 
 TEST(GaussianMaximize, ObeysTheStopToken) {

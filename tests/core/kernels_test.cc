@@ -275,6 +275,52 @@ TEST_P(OnTarget, WeightedSumLeavesOutRowsWithoutWeight) {
   EXPECT_EQ(Sum(b.data(), 16), 30);
 }
 
+TEST_P(OnTarget, TailsEqualThePlainFormulas) {
+  for (const double nu : {0.1, 1.0, 7.5, 1e3, 1e6}) {
+    constexpr int kStride = 32;
+    Aligned squares(kStride), resp(kStride), weighted(kStride);
+    for (int i = 0; i < kStride; ++i) {
+      squares[i] = i == 0 ? 0 : std::pow(10.0, i - 8);  // 1e-7 to 1e23
+      resp[i] = i % 5 == 4 ? 0 : 0.1 * i;
+    }
+    const TailSums sums = WeighTails(squares.data(), resp.data(), kStride, nu, 3, weighted.data());
+    long double precision = 0;
+    long double tail = 0;
+    for (int i = 0; i < kStride; ++i) {
+      const long double u = (nu + 3.0L) / (nu + static_cast<long double>(squares[i]));
+      EXPECT_NEAR(weighted[i], static_cast<double>(resp[i] * u), 1e-15 * resp[i] * (1 + 3 / nu));
+      precision += resp[i] * u;
+      tail += resp[i] * (std::log(u) - u + 1);
+    }
+    EXPECT_NEAR(sums.precision, static_cast<double>(precision),
+                1e-14 * static_cast<double>(precision));
+    EXPECT_NEAR(sums.tail, static_cast<double>(tail), -1e-14 * static_cast<double>(tail));
+    TailLogDensities(squares.data(), kStride, nu, 3, -2.5);
+    for (int i = 0; i < kStride; ++i) {
+      const long double square = i == 0 ? 0 : std::pow(10.0, i - 8);
+      const long double log = (nu + 3) / 2 * std::log1p(square / nu);
+      EXPECT_NEAR(squares[i], static_cast<double>(-2.5L - log),
+                  1e-14 * static_cast<double>(log) + 1e-15);
+    }
+  }
+}
+
+TEST_P(OnTarget, TailsOfNearlyNormalRowsLoseNoDigits) {
+  Aligned squares(kRowPad), resp(kRowPad), weighted(kRowPad);
+  for (int i = 0; i < kRowPad; ++i) {
+    squares[i] = 2.0 + 0.5 * i;
+    resp[i] = 1;
+  }
+  const double nu = 1e6;
+  long double tail = 0;
+  for (int i = 0; i < kRowPad; ++i) {
+    const long double t = (3 - static_cast<long double>(squares[i])) / (nu + squares[i]);
+    tail += std::log1p(t) - t;
+  }
+  const TailSums sums = WeighTails(squares.data(), resp.data(), kRowPad, nu, 3, weighted.data());
+  EXPECT_NEAR(sums.tail / static_cast<double>(tail), 1, 1e-9);
+}
+
 TEST_P(OnTarget, ScaleRowsMultipliesEveryComponentByTheRowWeights) {
   Aligned resp(32), weights(16);
   for (size_t i = 0; i < 32; ++i) resp[i] = static_cast<double>(i);

@@ -42,6 +42,9 @@ Theta RandomTheta(const Model& model, const Table& table, const Summary& summary
 // sum_i w_i log p(x_i | theta), by Infer and not by the E-step.
 double LogLikelihood(const Model& model, const Table& table, const Theta& theta);
 
+// log p(x_i | theta) of every row, by Infer.
+std::vector<double> LogDensities(const Model& model, const Table& table, const Theta& theta);
+
 // One E-step over the table and one M-step.
 Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 
@@ -58,12 +61,16 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 ::testing::AssertionResult MaximizationMaximizesQ(const Model& model, const Table& table,
                                                   const Summary& summary, const Theta& theta);
 
+// Q(MStep(theta) | theta) is at least Q at theta: for maximisations without a closed form.
+::testing::AssertionResult MaximizationRaisesQ(const Model& model, const Table& table,
+                                               const Theta& theta);
+
 // A row of weight 2 counts as the row twice, one of weight 0 not at all, whatever is in it.
 ::testing::AssertionResult WeightsAreMultiplicities(const Model& model, const Data& data,
                                                     const Theta& theta);
 
 // Iterations from a start with its components reversed give the result with its components
-// reversed. Precondition: no array has a first extent equal to the number of components by chance.
+// reversed.
 ::testing::AssertionResult RelabellingRelabels(const Model& model, const Table& table,
                                                const Theta& theta);
 
@@ -82,7 +89,7 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 ::testing::AssertionResult EStepDoesNotAllocate(const Model& model, const Table& table,
                                                 const Theta& theta);
 
-// NaN and infinities anywhere fail the fit with a message that names the row.
+// Infinities anywhere fail the fit with a message that names the row.
 ::testing::AssertionResult NonFiniteRowsAreRejected(const FitFunction& fit, const Data& data);
 
 // Weights of another unit, `data` without weights times each of `factors`, change neither the

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/em/constraints.h"
 #include "core/em/scratch.h"
+#include "core/em/simplex.h"
 #include "core/families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -108,7 +110,7 @@ TEST_F(TwoComponents, GivenStepEqualsEStepWithItsPosteriors) {
   }
   std::vector<double> expected(subject_.model->statistics().size());
   std::vector<double> given(expected.size());
-  subject_.model->EStep(*prepared_, block_, *workspace_, expected);
+  subject_.model->EStep(*prepared_, block_, {}, *workspace_, expected);
   subject_.model->GivenStep(*prepared_, block_,
                             std::span(posterior.data(), static_cast<size_t>(posterior.size())),
                             *workspace_, given);
@@ -129,10 +131,48 @@ TEST_F(TwoComponents, SamplesComponentsByWeight) {
 }
 
 TEST_F(TwoComponents, CountsItsParameters) {
-  EXPECT_EQ(subject_.model->degrees_of_freedom(), 1 + 2 + 2);
+  EXPECT_EQ(subject_.model->degrees_of_freedom(Theta{0.3, 0.7, 0, 2, 1, 4}), 1 + 2 + 2);
+  EXPECT_EQ(subject_.model->degrees_of_freedom(Theta{0, 1, 0, 2, 1, 4}), 0 + 1 + 1);
   EXPECT_EQ(subject_.model->parameters().size(), 6);
   EXPECT_EQ(subject_.model->num_columns(), 1);
   EXPECT_EQ(subject_.model->num_components(), 2);
+}
+
+TEST(MixtureConstraints, OnlyComponentsWithWeightCountTheirParameters) {
+  MixtureOptions options{3, GaussianOptions{Covariance::kDiagonal}};
+  options.constraints.fixed = {{"weights", {2}, {0.25}}};
+  const Subject subject =
+      MakeSubject(options, Data{.num_columns = 1, .values = {-1, 0.5, 2, 7}, .weights = {}});
+  EXPECT_EQ(subject.model->degrees_of_freedom(Theta{0.5, 0.25, 0.25, 0, 2, 4, 1, 1, 1}), 1 + 6);
+  EXPECT_EQ(subject.model->degrees_of_freedom(Theta{0.75, 0, 0.25, 0, 2, 4, 1, 1, 1}), 0 + 4);
+}
+
+Constraints OnWeights(const ConstraintOptions& options) {
+  Layout layout;
+  layout.Add("weights", {3});
+  return Constraints::Make(layout, options).value();
+}
+
+TEST(Simplex, TiesCountByTheirSum) {
+  std::vector<double> next(3);
+  const std::vector<double> now(3, 1.0 / 3);
+  const Constraints tied = OnWeights({.fixed = {}, .tied = {{"weights", {0, 1}}}});
+  MaximizeSimplex(std::vector<double>{3, -1, 2}, tied, now, next);
+  EXPECT_EQ(next, (std::vector<double>{0.25, 0.25, 0.5}));
+  MaximizeSimplex(std::vector<double>{1, -3, 2}, tied, now, next);
+  EXPECT_EQ(next, (std::vector<double>{0, 0, 1}));
+  MaximizeSimplex(std::vector<double>{3, -1, 1}, Constraints(3), now, next);
+  EXPECT_EQ(next, (std::vector<double>{0.75, 0, 0.25}));
+}
+
+TEST(Simplex, FreeElementsAreZeroWhereFixedOnesLeaveNothing) {
+  const Constraints fixed = OnWeights({.fixed = {{"weights", {0, 1}, {0.375, 0.625}}}, .tied = {}});
+  const std::vector<double> probabilities = {0.375, 0.625, 0};
+  std::vector<double> coordinates(3);
+  std::vector<double> back(3, -1);
+  SimplexToCoordinates(probabilities, coordinates);
+  SimplexFromCoordinates(coordinates, fixed, back);
+  EXPECT_EQ(back, probabilities);
 }
 
 TEST_F(TwoComponents, MaximizationNeedsSomeWeight) {

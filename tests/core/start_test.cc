@@ -1,10 +1,15 @@
 // Starts: what they choose, what they refuse, and that weights and samples are respected.
 #include "core/em/start.h"
 
+#include <limits>
+#include <memory>
 #include <set>
+#include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -113,6 +118,57 @@ TEST(Starts, IgnoreRowsWithoutWeight) {
         EXPECT_GT((*theta)[k], 0);
         EXPECT_LT((*theta)[3 + 2 * k], 100);
       }
+    }
+  }
+}
+
+TEST(Starts, IgnoreRowsWithoutACell) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  Data good = Blobs(50, 2, 2, 20, 8);
+  Data data = good;
+  data.values.insert(data.values.begin(), 100, kNan);
+  for (const StartMethod method :
+       {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows, StartMethod::kAgglomerative}) {
+    const auto theta = Draw(MakeSubject(Spherical(2), data), method, 1, 0);
+    const auto expected = Draw(MakeSubject(Spherical(2), good), method, 1, 0);
+    ASSERT_TRUE(theta.ok()) << theta.status();
+    for (size_t i = 0; i < theta->size(); ++i) EXPECT_NEAR((*theta)[i], (*expected)[i], 1e-9);
+  }
+}
+
+TEST(Starts, LookAtTheStopTokenWhileTheyCountRows) {
+  std::stop_source source;
+  source.request_stop();
+  Data data = Blobs(300, 1, 2, 20, 8);
+  data.weights.assign(300, 1.0);
+  data.weights[0] = 0;
+  const Subject subject = MakeSubject(Spherical(2), data);
+  Pool pool(1);
+  Pool::Share share(pool);
+  Expectation expectation(*subject.model, subject.table, share, {});
+  const Starts starts(*subject.model, subject.table, subject.summary, StartMethod::kRandomRows, 1,
+                      source.get_token());
+  Theta theta(subject.model->parameters().size());
+  std::vector<Repair> repairs;
+  const absl::Status status = starts.Draw(
+      0, [] { return false; }, expectation, theta, repairs);
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+}
+
+TEST(Starts, CopeWithARowTooFarToMeasure) {
+  // Its squared distance to the others is infinite, in units of their standard deviation too.
+  Data data{.num_columns = 1, .values = {1e160, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, .weights = {}};
+  data.weights.assign(11, 1.0);
+  data.weights[0] = 1e-310;
+  const Subject subject = MakeSubject(KMeansOptions{3}, data);
+  for (const StartMethod method :
+       {StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows, StartMethod::kKMeans,
+        StartMethod::kKMeansParallel, StartMethod::kAgglomerative}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      const auto theta = Draw(subject, method, seed, 0);
+      ASSERT_TRUE(theta.ok()) << theta.status();
+      std::set<double> centres(theta->begin(), theta->end());
+      EXPECT_EQ(centres.size(), 3u) << static_cast<int>(method) << ", seed " << seed;
     }
   }
 }
@@ -236,6 +292,163 @@ TEST(Starts, OneComponentPerRowIsDegenerateNotACrash) {
   const auto fit = FitData(Spherical(5), data, {});
   ASSERT_TRUE(fit.ok()) << fit.status();
   EXPECT_EQ(fit->best.termination, Termination::kDegenerate);
+}
+
+// Every method gives a sound start, and with labels one where every component has its own rows.
+TEST(Starts, EveryMethodStartsAClimb) {
+  for (const StartMethod method :
+       {StartMethod::kAuto, StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows,
+        StartMethod::kKMeans, StartMethod::kKMeansParallel, StartMethod::kRandomResponsibilities,
+        StartMethod::kShortRuns, StartMethod::kAgglomerative}) {
+    FitOptions options;
+    options.start = method;
+    options.restarts = 6;
+    const auto fit =
+        FitData(MixtureOptions{3, GaussianOptions{Covariance::kTied}}, Iris(), options);
+    ASSERT_TRUE(fit.ok()) << static_cast<int>(method) << ": " << fit.status();
+    EXPECT_GT(fit->objective, -270) << static_cast<int>(method);
+    const auto again =
+        FitData(MixtureOptions{3, GaussianOptions{Covariance::kTied}}, Iris(), options, 3);
+    EXPECT_EQ(fit->theta, again->theta) << static_cast<int>(method);
+  }
+}
+
+TEST(Starts, TheAutomaticOnesTakeTurns) {
+  const Subject subject = MakeSubject(Spherical(3), Iris());
+  for (int restart = 0; restart < 4; ++restart) {
+    const StartMethod turn =
+        restart % 2 == 0 ? StartMethod::kKMeansPlusPlus : StartMethod::kRandomRows;
+    EXPECT_EQ(*Draw(subject, StartMethod::kAuto, 1, restart), *Draw(subject, turn, 1, restart));
+  }
+  // Every third restart of a fit begins with short runs; one component needs none.
+  for (const int num_components : {1, 3}) {
+    FitOptions options;
+    options.restarts = 3;
+    const auto fit = FitData(Spherical(num_components), Iris(), options);
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    for (const RestartOutcome& outcome : fit->restarts) {
+      const bool runs = num_components > 1 && outcome.restart == 2;
+      EXPECT_EQ(outcome.evaluations > outcome.iterations + 100, runs) << outcome.restart;
+    }
+  }
+}
+
+TEST(Starts, AgglomerationRefusesMoreComponentsThanItMergesRows) {
+  FitOptions options;
+  options.start = StartMethod::kAgglomerative;
+  const auto fit = FitData(Spherical(4097), Blobs(4200, 1, 1, 1, 3), options);
+  EXPECT_TRUE(absl::IsInvalidArgument(fit.status())) << fit.status();
+  EXPECT_THAT(std::string(fit.status().message()),
+              HasSubstr("num_components: got 4097, must be at most 4096"));
+}
+
+// `columns` columns of cells in `values`, of which the first is modelled.
+Table WithExtraColumns(std::vector<double> values, int columns, Table::Options options) {
+  auto owner = std::make_shared<const std::vector<double>>(std::move(values));
+  const auto num_rows = static_cast<int64_t>(owner->size()) / columns;
+  Cells cells{.owner = owner,
+              .bytes = reinterpret_cast<const std::byte*>(owner->data()),
+              .num_rows = num_rows,
+              .num_columns = columns};
+  options.columns = {0};
+  return Table::Create(std::move(cells), std::move(options)).value();
+}
+
+TEST(Starts, AgglomeratedClustersTakeTheirLabels) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  // Clusters at 0, 100 and 200 come in this order; labels name the second 2 and the third 0.
+  std::vector<double> values;
+  for (int i = 0; i < 90; ++i) {
+    const double label = i == 31 ? 2 : i == 62 ? 0 : kNan;
+    values.insert(values.end(), {100.0 * (i / 30) + 0.1 * (i % 7), label});
+  }
+  Table::Options options;
+  options.label_column = 1;
+  options.label_components = 3;
+  const Table table = WithExtraColumns(values, 2, options);
+  const Summary summary = SummaryOf(table);
+  const Subject subject{table, summary, MakeModel(Spherical(3), summary, table.names()).value()};
+  const auto theta = Draw(subject, StartMethod::kAgglomerative, 1, 0);
+  ASSERT_TRUE(theta.ok()) << theta.status();
+  EXPECT_NEAR((*theta)[3], 200, 1);
+  EXPECT_NEAR((*theta)[4], 0, 1);
+  EXPECT_NEAR((*theta)[5], 100, 1);
+}
+
+// The fit of two components to six rows whose start is given by `starts` [6 x columns].
+absl::StatusOr<FitResult> FitFrom(const std::vector<std::vector<double>>& starts,
+                                  std::vector<double> weights = {}) {
+  std::vector<double> values;
+  Table::Options options;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    values.push_back(static_cast<double>(i < 3 ? i : 100 + i));
+    values.insert(values.end(), starts[i].begin(), starts[i].end());
+  }
+  const auto columns = static_cast<int>(starts[0].size());
+  for (int c = 1; c <= columns; ++c) options.start_columns.push_back(c);
+  if (!weights.empty()) {
+    options.weights = std::make_shared<const std::vector<double>>(std::move(weights));
+  }
+  const Table table = WithExtraColumns(std::move(values), 1 + columns, std::move(options));
+  const Summary summary = SummaryOf(table);
+  const auto model = MakeModel(Spherical(2), summary, table.names());
+  Pool pool(2);
+  Pool::Share share(pool);
+  FitOptions fit_options;
+  fit_options.start = StartMethod::kResponsibilities;
+  fit_options.restarts = 1;
+  RunOptions run;
+  run.share = &share;
+  return Fit(**model, table, summary, fit_options, run);
+}
+
+TEST(Starts, GivenOnesAreRefusedByTheirCell) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& [value, text] : {std::pair(7.0, "got 7"),
+                                    {2.0, "got 2"},
+                                    {1.5, "got 1.5"},
+                                    {-1.0, "got -1"},
+                                    {kInfinity, "got inf"}}) {
+    const auto fit = FitFrom({{0}, {kNan}, {0}, {1}, {value}, {9}});
+    EXPECT_TRUE(absl::IsInvalidArgument(fit.status())) << fit.status();
+    EXPECT_THAT(std::string(fit.status().message()),
+                HasSubstr(absl::StrCat("start_columns[0]: ", text,
+                                       " in row 4, must be a component, 0 to 1")));
+  }
+  for (const auto& [value, text] : {std::pair(-0.5, "got -0.5"), {kInfinity, "got inf"}}) {
+    const auto fit = FitFrom({{1, 0}, {3, kNan}, {1, 0}, {0, 0.2}, {0, value}, {-1, 1}});
+    EXPECT_TRUE(absl::IsInvalidArgument(fit.status())) << fit.status();
+    EXPECT_THAT(std::string(fit.status().message()),
+                HasSubstr(absl::StrCat("start_columns[1]: ", text,
+                                       " in row 4, must be finite and 0 or more")));
+  }
+}
+
+TEST(Starts, GivenOnesMayBeMissingAndAnythingInRowsWithoutWeight) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& starts :
+       {std::vector<std::vector<double>>{{1}, {kNan}, {1}, {0}, {0}, {7}},
+        {{0, 1e308}, {kNan, kNan}, {0, 2}, {1e308, 1e307}, {1, kNan}, {kInfinity, -1}}}) {
+    const auto fit = FitFrom(starts, {1, 1, 1, 1, 1, 0});
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    EXPECT_NEAR(fit->theta[0], 0.4, 1e-9);
+    EXPECT_NEAR(fit->theta[3], 1, 1e-6);
+  }
+}
+
+// With clusters far apart the seeds of the distance methods lie in different clusters.
+TEST(Starts, ParallelSeedsFindClustersThatAreFarApart) {
+  const Data data = Blobs(30000, 3, 8, 60, 12);
+  FitOptions options;
+  options.start = StartMethod::kKMeansParallel;
+  options.restarts = 1;
+  options.max_iterations = 5;
+  const auto parallel = FitData(KMeansOptions{8}, data, options);
+  ASSERT_TRUE(parallel.ok()) << parallel.status();
+  // Rows lie at a squared distance of 3 from their centres on average.
+  EXPECT_NEAR(-parallel->objective / 30000, 3, 0.1);
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ TEST(Summary, HasTheSameBitsWithAnyNumberOfThreads) {
 
 TEST(Summary, NamesTheFirstBadCell) {
   for (const double bad :
-       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+       {-std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()}) {
     std::vector<double> values(20000, 1.0);
     values[9001 * 2 + 1] = bad;
     values[9900 * 2] = bad;

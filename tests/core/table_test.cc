@@ -136,7 +136,37 @@ TEST(Table, RefusesShapesThatDoNotFit) {
   EXPECT_FALSE(Table::FromValues({1, 2, 3}, -1, -3).ok());
 }
 
+TEST(Table, EffectiveWeightIsThatOfRead) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  // Observed, half missing, missing, missing with a label, missing without weight.
+  auto owner = std::make_shared<const std::vector<double>>(std::vector<double>{
+      1, 2, kNan, 2, kNan, 3, kNan, 4, kNan, kNan, kNan, 5, kNan, kNan, 1, 6, 7, 8, kNan, 0});
+  Cells cells;
+  cells.bytes = reinterpret_cast<const std::byte*>(owner->data());
+  cells.owner = owner;
+  cells.num_rows = 5;
+  cells.num_columns = 4;
+  Table::Options options;
+  options.columns = {0, 1};
+  options.label_column = 2;
+  options.label_components = 2;
+  options.weight_column = 3;
+  const auto table = Table::Create(std::move(cells), std::move(options));
+  ASSERT_TRUE(table.ok()) << table.status();
+  BlockBuffer buffer = table->MakeBuffer(5);
+  const Block block = table->Read(0, 5, buffer);
+  const double expected[] = {2, 4, 0, 6, 0};
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(table->EffectiveWeight(i), expected[i]) << i;
+    EXPECT_EQ(block.weights[i], expected[i]) << i;
+  }
+}
+
 TEST(Partition, CoversEveryRowOnceAndDependsOnTheDataAlone) {
+  // Lanes that keep much for themselves are few.
+  EXPECT_EQ(Partition::Make(12345678, 10, 1 << 20).num_lanes, 64);
+  EXPECT_EQ(Partition::Make(12345678, 10, 1 << 23).num_lanes, 8);
+  EXPECT_EQ(Partition::Make(12345678, 10, int64_t{1} << 40).num_lanes, 4);
   for (const int64_t rows : {1, 47, 48, 480, 4095, 4096, 8191, 100000, 12345678}) {
     for (const int64_t per_row : {1, 100, 5000, 1000000}) {
       const Partition p = Partition::Make(rows, per_row);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -58,6 +59,21 @@ inline Data LoadData(const std::string& name, int num_columns, double scale = 1)
 inline Data Faithful() { return LoadData("faithful.csv", 2); }
 inline Data Iris() { return LoadData("iris.csv", 4); }
 inline Data GalaxiesInThousands() { return LoadData("galaxies.csv", 1, 1e-3); }
+
+// Cells of any text, numbered from 1 in the order in which they turn up in their column.
+inline Data LoadCategories(const std::string& name) {
+  Data data;
+  std::vector<std::map<std::string, int>> codes;
+  for (const std::vector<std::string>& row : ReadCsv(name)) {
+    codes.resize(row.size());
+    data.num_columns = static_cast<int>(row.size());
+    for (size_t c = 0; c < row.size(); ++c) {
+      const int next = static_cast<int>(codes[c].size()) + 1;
+      data.values.push_back(codes[c].try_emplace(row[c], next).first->second);
+    }
+  }
+  return data;
+}
 
 // Rows from `num_components` round Gaussians with standard deviation 1 and centres drawn with
 // standard deviation `spread`; row i belongs to component i mod num_components.

@@ -13,7 +13,7 @@ import re
 import sys
 from typing import Iterable, Iterator, NamedTuple
 
-CORE_LAYERS = ["numerics", "runtime", "data", "em", "emission", "latent", "select"]
+CORE_LAYERS = ["numerics", "runtime", "data", "em", "distribution", "emission", "latent", "select"]
 
 # What core may include besides itself and the standard library.
 CORE_LIBRARIES = ("absl/", "Eigen/", "boost/math/", "hwy/")
@@ -104,7 +104,7 @@ def layer_of(path: str) -> int:
 def family_layer_of(path: str) -> str | None:
     """"emission" or "latent" for a file of that layer other than its interface, else None.
 
-    The interfaces core/emission/emission.h and core/latent/latent.h are for everyone.
+    The interface core/latent/latent.h is for everyone, as is the layer core/distribution.
     """
     match = re.fullmatch(r"core/(emission|latent)/([^/.]+)\.[a-z]+", path)
     return match[1] if match and match[1] != match[2] else None

@@ -15,13 +15,13 @@ CLEAN = {
     "core/runtime/communicator.h": "#include \"core/numerics/cholesky.h\"\n",
     "core/runtime/communicator_mpi.cc": "#include <mpi.h>\n",
     "core/em/model.h": "#include \"core/runtime/communicator.h\"\n",
-    "core/emission/emission.h": "#include \"core/em/model.h\"\n",
-    "core/emission/gaussian.h": "#include \"core/emission/emission.h\"\n",
+    "core/distribution/emission.h": "#include \"core/em/model.h\"\n",
+    "core/emission/gaussian.h": "#include \"core/distribution/emission.h\"\n",
     "core/emission/gaussian.cc": "#include \"core/emission/covariance.h\"\n",
     "core/emission/covariance.h": "#include \"core/emission/gaussian.h\"\n",
-    "core/emission/poisson.h": "#include \"core/emission/emission.h\"\n",
-    "core/latent/mixture.h": "#include \"core/emission/emission.h\"\n",
-    "core/latent/hmm.h": "#include \"core/emission/emission.h\"\n",
+    "core/emission/poisson.h": "#include \"core/distribution/emission.h\"\n",
+    "core/latent/mixture.h": "#include \"core/distribution/emission.h\"\n",
+    "core/latent/hmm.h": "#include \"core/distribution/emission.h\"\n",
     "core/select/criteria.h": "#include \"core/em/model.h\"\n",
     "core/families.h": "#include \"core/emission/gaussian.h\"\n#include \"core/latent/mixture.h\"\n",
     "core/families.cc": "#include \"core/emission/poisson.h\"\n#include \"core/latent/hmm.h\"\n",
@@ -90,7 +90,7 @@ class IncludeRules(unittest.TestCase):
 
     def test_a_layer_of_core_includes_no_higher_layer(self):
         layers = ["core/numerics/cholesky.h", "core/runtime/communicator.h", "core/data/table.h",
-                  "core/em/model.h", "core/emission/emission.h", "core/latent/latent.h",
+                  "core/em/model.h", "core/distribution/emission.h", "core/latent/latent.h",
                   "core/select/criteria.h", "core/families.h"]
         for low, high in zip(layers, layers[1:]):
             self.expect_bite(low, f'#include "{high}"', "only itself and lower ones")
@@ -126,7 +126,7 @@ class IncludeRules(unittest.TestCase):
         self.expect_bite("core/emission/poisson.h", '#include "core/emission/covariance.h"',
                          "what two families share")
         found = self.violations(**{
-            "core/emission/shared.h": '#include "core/emission/emission.h"\n',
+            "core/emission/shared.h": '#include "core/distribution/emission.h"\n',
             "core/emission/poisson.h": '#include "core/emission/shared.h"\n',
             "core/emission/gaussian.h": '#include "core/emission/shared.h"\n'})
         self.assertTrue(any("a part of" in v for v in found), found)

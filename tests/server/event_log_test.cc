@@ -238,5 +238,26 @@ TEST(EventLogTest, CountsItsMemory) {
   EXPECT_GE(log.footprint() - before, 500000);
 }
 
+// A sweep's candidates and its warnings share a quarter of the room.
+TEST(EventLogTest, KeepsCandidatesWhileThereIsRoomAndSaysSoWhenThereIsNot) {
+  EventLog log(100);
+  const int64_t before = log.footprint();
+  const auto row = std::make_shared<SweepRow>();
+  int kept = 0;
+  for (int i = 0; i < 200; ++i) kept += log.Append(kNow, CandidateEvent{row}) ? 1 : 0;
+  EXPECT_EQ(kept, 25);
+  EXPECT_GE(log.footprint() - before, 25 * static_cast<int64_t>(sizeof(SweepRow)));
+  EXPECT_EQ(log.last_sequence(), 26);  // with the warning
+  for (int i = 0; i < 100000; ++i) log.Append(kNow, Iteration(i));
+  EXPECT_TRUE(log.Append(kNow, StateChangeEvent{JobState::kSucceeded}));
+  EXPECT_LE(log.last_sequence(), 100);
+  // A reader that is far behind misses iterations, but no candidate.
+  int candidates = 0;
+  for (const JobEvent& event : log.ReadThinned(0, 40).events) {
+    candidates += std::holds_alternative<CandidateEvent>(event.what) ? 1 : 0;
+  }
+  EXPECT_EQ(candidates, 25);
+}
+
 }  // namespace
 }  // namespace emserve::server

@@ -10,6 +10,7 @@
 namespace emserve::server {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 class JobServiceTest : public ServiceTest {
@@ -375,11 +376,245 @@ TEST_F(JobServiceTest, DataThatCannotSupportTheModelIsRefusedWithTheRemedy) {
   few.mutable_inline_data()->clear_values();
   for (const double value : {1, 5, 2, 6, 3, 9, 4, 5}) few.mutable_inline_data()->add_values(value);
   EXPECT_FALSE(Refused(few).ok());
-  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
-    v1::FitRequest hole = FaithfulFit(2);
-    hole.mutable_inline_data()->set_values(7, bad);
-    EXPECT_THAT(Refused(hole), IsStatus(grpc::StatusCode::INVALID_ARGUMENT, "inline_data[3]"));
+  v1::FitRequest infinite = FaithfulFit(2);
+  infinite.mutable_inline_data()->set_values(7, std::numeric_limits<double>::infinity());
+  EXPECT_THAT(Refused(infinite), IsStatus(grpc::StatusCode::INVALID_ARGUMENT, "inline_data[3]"));
+}
+
+TEST_F(JobServiceTest, FieldsOfLabelsAndConstraintsAreNamed) {
+  const auto refused = [this](auto change, const char* field) {
+    v1::FitRequest request = FaithfulFit(2);
+    change(request);
+    EXPECT_THAT(Refused(request), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, field));
+  };
+  refused([](auto& r) { r.mutable_fit()->set_label_column("c1"); }, "fit.label_column");
+  refused([](auto& r) { r.mutable_fit()->add_plausibility_columns("c1"); },
+          "fit.plausibility_columns");
+  refused(
+      [](auto& r) {
+        r.mutable_fit()->mutable_start()->mutable_responsibility_columns()->add_columns("c9");
+      },
+      "fit.start.responsibility_columns.columns[0]");
+  refused(
+      [](auto& r) {
+        auto& mixture = *r.mutable_fit()->mutable_model()->mutable_mixture();
+        mixture.mutable_constraints()->add_fixed()->set_array("nothing");
+      },
+      "fit.model.mixture.constraints.fixed[0].array");
+  refused([](auto& r) { r.mutable_fit()->mutable_update(); }, "fit.update");
+  refused([](auto& r) { r.mutable_fit()->mutable_variant()->set_stepwise_delay(0); },
+          "fit.variant.stepwise_delay");
+  refused(
+      [](auto& r) {
+        auto& emission = *r.mutable_fit()->mutable_model()->mutable_mixture()->mutable_emission();
+        auto& product = *emission.mutable_product();
+        for (const char* name : {"a", "b"}) {
+          auto& part = *product.add_parts();
+          part.set_name(name);
+          part.add_columns(name == std::string("a") ? "c0" : "c1");
+          part.mutable_emission()->mutable_gaussian()->set_ridge(2);
+        }
+      },
+      "fit.model.mixture.emission.product.parts[0].emission.gaussian.ridge");
+}
+
+// Rows are judged before a job is made, and named in the text where no field holds them.
+TEST_F(JobServiceTest, RowsThatCannotBeFittedAreRefusedAtOnce) {
+  const auto inline_fit = [](std::vector<double> values, int num_columns) {
+    v1::CreateJobRequest request;
+    for (const double value : values) request.mutable_inline_data()->add_values(value);
+    request.mutable_inline_data()->set_num_columns(num_columns);
+    request.mutable_job()->mutable_fit()->mutable_model()->mutable_mixture();
+    return request;
+  };
+  const auto emission = [](v1::CreateJobRequest& request) {
+    v1::MixtureSpec& mixture =
+        *request.mutable_job()->mutable_fit()->mutable_model()->mutable_mixture();
+    return mixture.mutable_emission();
+  };
+  v1::CreateJobRequest counts = inline_fit({1, 2, 3.5, 4}, 1);
+  emission(counts)->mutable_poisson();
+  EXPECT_THAT(Create(counts), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "inline_data[2]"));
+  v1::CreateJobRequest directions = inline_fit({1, 0, 0, 1, 3, 4}, 2);
+  emission(directions)->mutable_von_mises_fisher();
+  EXPECT_THAT(Create(directions), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "inline_data[2]"));
+  v1::CreateJobRequest far = inline_fit({1e8, 1e8 + 1, 1e8 + 2, 1e8 + 3}, 1);
+  emission(far)->mutable_gaussian();
+  far.mutable_job()->mutable_fit()->set_storage(v1::STORAGE_FLOAT32);
+  EXPECT_THAT(Create(far), IsStatus(grpc::StatusCode::FAILED_PRECONDITION, "columns[c0]: got"));
+
+  emserve::testing::Data data;
+  data.num_columns = 1;
+  data.values = {1, 2, 3.5, 4};
+  counts.clear_inline_data();
+  counts.mutable_job()->mutable_fit()->set_dataset(Upload("counts", data));
+  EXPECT_THAT(Create(counts), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "job.fit.dataset"));
+  EXPECT_THAT(Create(counts), IsStatus(grpc::StatusCode::INVALID_ARGUMENT, "in row 2, must be"));
+}
+
+TEST_F(JobServiceTest, RowsOfLabelsAndPlausibilitiesAreNamedInTheText) {
+  v1::CreateJobRequest request;
+  v1::FitSpec& fit = *request.mutable_job()->mutable_fit();
+  v1::MixtureSpec& mixture = *fit.mutable_model()->mutable_mixture();
+  mixture.set_num_components(2);
+  mixture.mutable_emission()->mutable_gaussian();
+  for (const double value : {1, 0, 2, 1, 4, 7, 5, 0})
+    request.mutable_inline_data()->add_values(value);
+  for (const char* name : {"x", "z"}) request.mutable_inline_data()->add_columns(name);
+  fit.set_label_column("z");
+  EXPECT_THAT(Create(request),
+              IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "job.fit.label_column"));
+  EXPECT_THAT(Create(request),
+              IsStatus(grpc::StatusCode::INVALID_ARGUMENT, "got 7 in row 2, must"));
+  fit.clear_label_column();
+  fit.add_columns("x");
+  for (const char* name : {"x", "z"}) fit.add_plausibility_columns(name);
+  request.mutable_inline_data()->set_values(5, -3);
+  EXPECT_THAT(Create(request),
+              IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "job.fit.plausibility_columns[1]"));
+  EXPECT_THAT(Create(request),
+              IsStatus(grpc::StatusCode::INVALID_ARGUMENT, "got -3 in row 2, must"));
+  fit.clear_plausibility_columns();
+  fit.set_weight_column("z");
+  EXPECT_THAT(Create(request),
+              IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "job.fit.weight_column"));
+}
+
+TEST_F(JobServiceTest, AJobThatNeedsTooMuchMemoryIsRefused) {
+  ServerOptions options = TestOptions();
+  options.max_working_bytes = 1 << 16;
+  StartServer(options);
+  v1::CreateJobRequest request;
+  *request.mutable_job()->mutable_fit() = FaithfulFit(100).fit();
+  *request.mutable_inline_data() = Inline(emserve::testing::Faithful());
+  const grpc::Status status = Create(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+  EXPECT_EQ(Detail(status, kReasonPayload), "JOB_TOO_LARGE");
+}
+
+// What only the run finds out is said as at submission.
+TEST_F(JobServiceTest, AJobsErrorNamesTheFieldOfItsRequest) {
+  v1::FitRequest fit = FaithfulFit(1);
+  fit.mutable_fit()->set_model_id("near");
+  Fit(fit);
+  emserve::testing::Data far;
+  far.num_columns = 2;
+  far.values = {3, 70, 1e200, 0};
+  v1::CreateJobRequest request;
+  request.mutable_job()->mutable_predict()->set_model("models/near");
+  request.mutable_job()->mutable_predict()->set_dataset(Upload("far", far));
+  v1::Job job;
+  ASSERT_TRUE(Create(request, &job).ok());
+  job = AwaitEnd(job.name());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(job.error().message(), HasSubstr("job.predict.dataset: got values with"));
+  EXPECT_THAT(job.error().message(), HasSubstr("in row 1, must be"));
+}
+
+// As emctl's own example does it.
+TEST_F(JobServiceTest, ASweepOfKMeansNeedsNoCriterion) {
+  v1::CreateJobRequest request;
+  v1::SweepSpec& sweep = *request.mutable_job()->mutable_sweep();
+  sweep.mutable_base()->mutable_model()->mutable_kmeans();
+  for (const int k : {2, 3}) sweep.add_num_components(k);
+  *request.mutable_inline_data() = Inline(emserve::testing::Faithful());
+  v1::Job job;
+  ASSERT_TRUE(Create(request, &job).ok());
+  job = AwaitEnd(job.name());
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.ShortDebugString();
+  EXPECT_EQ(job.sweep_result().criterion(), v1::SWEEP_CRITERION_LOG_LIKELIHOOD);
+  EXPECT_EQ(job.sweep_result().best(), 1);
+  EXPECT_EQ(job.sweep_result().rows(1).num_components(), 3);
+  EXPECT_EQ(job.sweep_result().rows(1).family(), "kmeans");
+  EXPECT_EQ(job.sweep_result().rows(1).covariance(), v1::COVARIANCE_UNSPECIFIED);
+}
+
+TEST_F(JobServiceTest, ASweepTellsOfItsCandidatesAndKeepsTheBest) {
+  v1::CreateJobRequest request;
+  v1::SweepSpec& sweep = *request.mutable_job()->mutable_sweep();
+  *sweep.mutable_base() = FaithfulFit(1).fit();
+  sweep.mutable_base()->set_model_id("best");
+  sweep.mutable_base()->mutable_start()->set_method(v1::START_METHOD_KMEANS_PLUS_PLUS);
+  for (const int k : {1, 2, 300}) sweep.add_num_components(k);
+  sweep.add_covariances(v1::COVARIANCE_FULL);
+  sweep.add_covariances(v1::COVARIANCE_TIED_SPHERICAL);
+  *request.mutable_inline_data() = Inline(emserve::testing::Faithful());
+  v1::Job job;
+  const grpc::Status status = Create(request, &job);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  grpc::ClientContext context;
+  v1::WatchJobRequest watch;
+  watch.set_name(job.name());
+  const auto reader = client_->jobs->WatchJob(&context, watch);
+  std::vector<v1::SweepRow> ended;
+  for (v1::WatchJobResponse message; reader->Read(&message);) {
+    if (message.has_job()) job = message.job();
+    for (const v1::JobEvent& event : message.events()) {
+      if (event.has_candidate()) ended.push_back(event.candidate().row());
+      if (event.has_iteration()) {
+        EXPECT_TRUE(event.iteration().has_candidate());
+        // Some restarts of the automatic method begin with short runs.
+        EXPECT_THAT(event.iteration().phase(), AnyOf(v1::PHASE_CLIMB, v1::PHASE_SHORT_RUN));
+      }
+    }
   }
+  ASSERT_TRUE(reader->Finish().ok());
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.ShortDebugString();
+  const v1::SweepResult& result = job.sweep_result();
+  ASSERT_EQ(result.rows_size(), 6);
+  ASSERT_EQ(ended.size(), 6u);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(result.rows(i).SerializeAsString(),
+              ended[static_cast<size_t>(i)].SerializeAsString());
+    EXPECT_EQ(result.rows(i).candidate(), i);
+    EXPECT_EQ(result.rows(i).family(), "gaussian_mixture");
+    EXPECT_EQ(result.rows(i).covariance(),
+              i < 3 ? v1::COVARIANCE_FULL : v1::COVARIANCE_TIED_SPHERICAL);
+    EXPECT_EQ(result.rows(i).has_error(), i % 3 == 2);
+  }
+  EXPECT_EQ(result.rows(2).error().code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(result.rows(2).error().message(), HasSubstr("job.sweep.num_components[2]: got 300"));
+  EXPECT_EQ(result.rows(2).num_components(), 300);
+  EXPECT_EQ(result.best(), 1);
+  EXPECT_NEAR(result.rows(1).bic(), 2322.192, 1e-2);
+  EXPECT_EQ(result.model_version(), "models/best/versions/1");
+  EXPECT_EQ(result.report().criteria().bic(), result.rows(1).bic());
+  EXPECT_EQ(job.progress().candidates_done(), 6);
+  EXPECT_EQ(job.progress().num_candidates(), 6);
+  EXPECT_EQ(Parameters("models/best").size(), 2u + 4 + 8);
+}
+
+TEST_F(JobServiceTest, ASweepIsCancelledAndBadOnesAreRefusedWithTheField) {
+  v1::CreateJobRequest request;
+  v1::SweepSpec& sweep = *request.mutable_job()->mutable_sweep();
+  *sweep.mutable_base() = EndlessSpec();
+  sweep.add_num_components(2);
+  *request.mutable_inline_data() = Inline(emserve::testing::Faithful());
+  v1::Job job;
+  ASSERT_TRUE(Create(request, &job).ok());
+  AwaitIteration(job.name());
+  ASSERT_TRUE(Cancel(job.name()).ok());
+  EXPECT_EQ(AwaitEnd(job.name()).state(), v1::JOB_STATE_CANCELLED);
+
+  const auto refused = [&](auto change, const char* field) {
+    v1::CreateJobRequest bad = request;
+    change(*bad.mutable_job()->mutable_sweep());
+    EXPECT_THAT(Create(bad), IsBadField(grpc::StatusCode::INVALID_ARGUMENT, field));
+  };
+  refused([](auto& s) { s.add_num_components(0); }, "job.sweep.num_components[1]");
+  refused([](auto& s) { s.mutable_base()->set_restarts(0); }, "job.sweep.base.restarts");
+  refused([](auto& s) { s.mutable_base()->set_weight_column("w"); },
+          "job.sweep.base.weight_column");
+  refused([](auto& s) { s.mutable_base()->set_dataset("datasets/d"); }, "job.sweep.base.dataset");
+  refused([](auto& s) { s.add_emissions()->mutable_student_t()->set_ridge(2); },
+          "job.sweep.emissions[0].student_t.ridge");
+  refused(
+      [](auto& s) {
+        s.mutable_base()->mutable_model()->mutable_kmeans();
+        s.clear_num_components();
+        s.set_criterion(v1::SWEEP_CRITERION_BIC);
+      },
+      "job.sweep.criterion");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "absl/strings/escaping.h"
+#include "core/families.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/digest.h"
 #include "tests/server/service_test.h"
@@ -91,6 +92,102 @@ TEST_F(ModelServiceTest, AnExportedModelComesBackBitForBit) {
   }
 }
 
+// Missing cells, constraints, categories and parts of a product survive the file.
+TEST_F(ModelServiceTest, AModelOfEverythingComesBackBitForBit) {
+  v1::FitRequest request = FaithfulFit(2);
+  request.mutable_inline_data()->add_columns("x");
+  request.mutable_inline_data()->add_columns("y");
+  for (int i = 0; i < 60; i += 7) request.mutable_inline_data()->set_values(i, std::nan(""));
+  v1::MixtureSpec& mixture = *request.mutable_fit()->mutable_model()->mutable_mixture();
+  v1::ProductEmission& product = *mixture.mutable_emission()->mutable_product();
+  for (const char* name : {"y", "x"}) {
+    v1::ProductPart& part = *product.add_parts();
+    part.set_name(std::string("of_") + name);
+    part.add_columns(name);
+    if (name == std::string("x")) {
+      part.mutable_emission()->mutable_student_t()->mutable_prior()->set_shrinkage(0.5);
+    } else {
+      part.mutable_emission()->mutable_log_normal();
+    }
+  }
+  v1::FixedElements& fixed = *mixture.mutable_constraints()->add_fixed();
+  fixed.set_array("weights");
+  fixed.add_elements(0);
+  fixed.add_values(0.25);
+  request.mutable_fit()->set_model_id("everything");
+  const v1::Job job = Fit(request);
+  ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.ShortDebugString();
+  EXPECT_GT(job.fit_result().report().evaluations(), 0);
+  EXPECT_EQ(job.fit_result().report().criteria().separation_size(), 2);
+
+  const v1::ModelVersion made = Get("models/everything");
+  EXPECT_EQ(made.family(), "product_mixture");
+  EXPECT_EQ(made.columns(0).name(), "y");
+  EXPECT_LT(made.columns(1).summary().observed(), 1);
+  EXPECT_EQ(made.parameters().arrays(0).tensor().values(0), 0.25);
+  v1::ModelVersion imported;
+  const grpc::Status status = Import("copy", Export("models/everything"), &imported);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(imported.parameters().SerializeAsString(), made.parameters().SerializeAsString());
+  EXPECT_EQ(imported.spec().SerializeAsString(), made.spec().SerializeAsString());
+  EXPECT_EQ(imported.report().SerializeAsString(), made.report().SerializeAsString());
+  for (int c = 0; c < 2; ++c) {
+    EXPECT_EQ(imported.columns(c).SerializeAsString(), made.columns(c).SerializeAsString());
+  }
+  // It predicts, imputes and starts fits like the one it came from.
+  v1::PredictRequest predict;
+  *predict.mutable_table() = request.inline_data();
+  predict.add_outputs(v1::PREDICTION_OUTPUT_IMPUTED);
+  predict.add_outputs(v1::PREDICTION_OUTPUT_IMPUTED_VARIANCES);
+  v1::PredictResponse first, second;
+  predict.set_model("models/everything");
+  ASSERT_TRUE(Predict(predict, &first).ok());
+  predict.set_model("models/copy");
+  ASSERT_TRUE(Predict(predict, &second).ok());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(first.outputs(i).SerializeAsString(), second.outputs(i).SerializeAsString());
+    EXPECT_EQ(first.outputs(i).tensor().shape(1), 2);
+  }
+  EXPECT_EQ(first.outputs(0).name(), "imputed");
+  EXPECT_EQ(first.outputs(1).name(), "imputed_variances");
+  // Columns in the model's order: y, x; the first x is missing.
+  EXPECT_EQ(first.outputs(0).tensor().values(0), request.inline_data().values(1));
+  EXPECT_GT(first.outputs(1).tensor().values(1), 0);
+  EXPECT_EQ(first.outputs(1).tensor().values(0), 0);
+  request.mutable_fit()->mutable_start()->set_model("models/copy");
+  request.mutable_fit()->mutable_update()->set_weight(10);
+  EXPECT_EQ(Fit(request).fit_result().report().past_observations(), 10);
+}
+
+TEST_F(ModelServiceTest, RowsOutsideTheSupportAreRefusedByTheirNumber) {
+  v1::FitRequest request = FaithfulFit(1);
+  v1::MixtureSpec& mixture = *request.mutable_fit()->mutable_model()->mutable_mixture();
+  mixture.mutable_emission()->mutable_gamma();
+  request.mutable_fit()->set_model_id("positive");
+  Fit(request);
+  v1::PredictRequest predict;
+  predict.set_model("models/positive");
+  for (const double value : {1.0, 2.0, 3.0, -4.0}) predict.mutable_table()->add_values(value);
+  v1::PredictResponse response;
+  EXPECT_THAT(Predict(predict, &response),
+              IsBadField(grpc::StatusCode::INVALID_ARGUMENT, "table.rows[1]"));
+}
+
+// What the server says it can do is what core's list says.
+TEST_F(ModelServiceTest, TheServerListsEveryFamilyWithWhatItCanDo) {
+  grpc::ClientContext context;
+  v1::GetServerInfoResponse info;
+  ASSERT_TRUE(client_->system->GetServerInfo(&context, {}, &info).ok());
+  ASSERT_EQ(static_cast<size_t>(info.families_size()), Families().size());
+  for (int f = 0; f < info.families_size(); ++f) {
+    const FamilyInfo& family = Families()[static_cast<size_t>(f)];
+    EXPECT_EQ(info.families(f).name(), std::string(family.name));
+    EXPECT_EQ(static_cast<size_t>(info.families(f).capabilities_size()),
+              family.capabilities.size());
+    EXPECT_EQ(static_cast<size_t>(info.families(f).outputs_size()), family.outputs.size());
+  }
+}
+
 TEST_F(ModelServiceTest, CutOrAlteredFilesAreRefusedAndNothingIsKept) {
   const std::string file = Export("models/geyser");
   std::mt19937 random(3);
@@ -163,6 +260,39 @@ TEST_F(ModelServiceTest, ForgedFilesAreRefusedWithTheField) {
        [&](Version& v) { v.mutable_report()->set_termination(v1::TERMINATION_UNSPECIFIED); }},
       {"report.objective", [&](Version& v) { v.mutable_report()->set_objective(nan); }},
       {"report.iterations", [&](Version& v) { v.mutable_report()->set_iterations(-1); }},
+      {"report.criteria.entropy",
+       [&](Version& v) { v.mutable_report()->mutable_criteria()->set_entropy(nan); }},
+      {"report.past_observations",
+       [&](Version& v) { v.mutable_report()->set_past_observations(-1); }},
+      {"report.criteria.separation",
+       [&](Version& v) { v.mutable_report()->mutable_criteria()->add_separation(1); }},
+      {"columns[0].summary.observed",
+       [&](Version& v) { v.mutable_columns(0)->mutable_summary()->set_observed(1.5); }},
+      {"columns[0].summary.observed",
+       [&](Version& v) { v.mutable_columns(0)->mutable_summary()->set_observed(nan); }},
+      {"model_version.spec.model.mixture.constraints.fixed[0].array",
+       [&](Version& v) {
+         spec(v)->mutable_mixture()->mutable_constraints()->add_fixed()->set_array("none");
+       }},
+      // Constraints of a gigantic model are not looked at before its parameters are there.
+      {"parameters",
+       [&](Version& v) {
+         auto& mixture = *spec(v)->mutable_mixture();
+         mixture.set_num_components(100'000'000);
+         mixture.mutable_emission()->mutable_gaussian()->set_covariance(
+             v1::COVARIANCE_TIED_SPHERICAL);
+         mixture.mutable_constraints()->add_tied()->set_array("weights");
+         v.set_num_rows(int64_t{1} << 62);
+       }},
+      {"parameters",
+       [&](Version& v) {
+         auto& emission = *spec(v)->mutable_mixture()->mutable_emission();
+         emission.mutable_product()->add_parts()->set_name("p");
+         auto& part = *emission.mutable_product()->mutable_parts(0);
+         part.add_columns("c0");
+         part.add_columns("c1");
+         part.mutable_emission()->mutable_exponential();
+       }},
   };
   for (const auto& [field, edit] : forgeries) {
     v1::ModelVersion forged = genuine;

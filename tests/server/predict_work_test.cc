@@ -22,6 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr PredictionOutputs kAll{.labels = true, .posteriors = true, .log_densities = true};
 
@@ -167,11 +168,44 @@ TEST_F(PredictWorkTest, RefusesTablesByTheirColumns) {
     ASSERT_THAT(server_.datasets.Delete("d"), IsOk());
   };
   refused(RealColumns({"x", "z"}, 1), {0, 0}, "dataset: got no column \"y\"");
-  refused(RealColumns({"x", "y"}, 2), {0, 0, 1, kNan}, "columns[y]: got nan in row 1");
+  refused(RealColumns({"x", "y"}, 2), {0, 0, 1, kInfinity}, "columns[y]: got inf in row 1");
   DatasetSchema categories = RealColumns({"x", "y"}, 1);
   categories.columns[1].kind = ColumnKind::kCategorical;
   categories.columns[1].levels = {"a", "b"};
   refused(categories, {0, 1}, "columns[y]: got a categorical column");
+}
+
+TEST_F(PredictWorkTest, FillsMissingCellsInColumnsNamedAfterTheModels) {
+  UploadCells("d", {"y", "x"}, {kNan, 0, 10, kNan, 1, 2});
+  const auto made = Predicted(Request({.imputed = true, .imputed_variances = true}));
+  std::vector<std::string> names;
+  for (const ColumnSchema& column : made->schema->columns) names.push_back(column.name);
+  EXPECT_THAT(names,
+              ElementsAre("imputed_x", "imputed_y", "imputed_variance_x", "imputed_variance_y"));
+  const std::vector<double> cells = CellsOf(*made);
+  ASSERT_EQ(cells.size(), 12u);
+  EXPECT_EQ(cells[0], 0);
+  EXPECT_NEAR(cells[1], 0, 1e-9);
+  EXPECT_EQ(cells[2], 0);
+  EXPECT_NEAR(cells[3], 1, 1e-9);
+  EXPECT_NEAR(cells[4], 10, 1e-9);
+  EXPECT_THAT(std::vector<double>(cells.begin() + 8, cells.end()), ElementsAre(2, 1, 0, 0));
+}
+
+TEST_F(PredictWorkTest, CategoriesMustBeThoseOfTheModel) {
+  ModelVersion version = TwoClusterVersion();
+  version.columns[1].kind = ColumnKind::kCategorical;
+  version.columns[1].levels = {"a", "b"};
+  ASSERT_THAT(server_.registry.Add("m", std::move(version)), IsOk());
+  DatasetSchema schema = RealColumns({"x", "y"}, 1);
+  schema.columns[1].kind = ColumnKind::kCategorical;
+  schema.columns[1].levels = {"b", "a"};
+  ASSERT_THAT(Upload(server_.datasets, "d", schema, Packed(std::vector<double>{0, 1})), IsOk());
+  EXPECT_THAT(Refusal(Request()), FailsWith(kInvalid, "columns[y]: got other levels"));
+  ASSERT_THAT(server_.datasets.Delete("d"), IsOk());
+  schema.columns[1].levels = {"a", "b"};
+  ASSERT_THAT(Upload(server_.datasets, "d", schema, Packed(std::vector<double>{0, 1})), IsOk());
+  EXPECT_THAT(MakePredictWork(Request(), environment(), "job-1"), IsOk());
 }
 
 TEST_F(PredictWorkTest, RefusesADatasetThatIsStillUploading) {
@@ -188,6 +222,13 @@ TEST_F(PredictWorkTest, ARowThatNoComponentReachesFailsTheJobAndLeavesNothing) {
   auto work = MakePredictWork(Request(), environment(), "job-1").value();
   WorkRun run(server_.pool, server_.clock.get());
   EXPECT_THAT(run.Run(*work), FailsWith(kInvalid, "rows[1]: got"));
+  work.reset();
+  PredictRequest placed = Request();
+  placed.at_path = [](const absl::Status& status) {
+    return absl::Status(status.code(), "job.predict." + std::string(status.message()));
+  };
+  work = MakePredictWork(placed, environment(), "job-1").value();
+  EXPECT_THAT(run.Run(*work), FailsWith(kInvalid, "job.predict.rows[1]: got"));
   work.reset();
   EXPECT_EQ(server_.datasets.used_bytes(), used);
   EXPECT_THAT(server_.datasets.Get("out"), FailsWith(absl::StatusCode::kNotFound, "datasets/out"));

@@ -118,6 +118,17 @@ TEST(PredictorTest, RefusesGiganticClaimsBeforeAnythingIsAllocated) {
   EXPECT_THAT(parts.Create(), FailsWith(absl::StatusCode::kInvalidArgument, "got"));
   parts.options = Mixture(300000000);
   EXPECT_THAT(parts.Create(), FailsWith(absl::StatusCode::kInvalidArgument, "got"));
+  parts.options = KMeansOptions{300000000};
+  EXPECT_THAT(parts.Create(), FailsWith(absl::StatusCode::kInvalidArgument, "got"));
+  parts.summary.minimum = {0, 0};
+  for (const EmissionOptions& emission :
+       {EmissionOptions(StudentTOptions{}), EmissionOptions(BernoulliOptions{}),
+        EmissionOptions(CategoricalOptions{}), EmissionOptions(MultinomialOptions{}),
+        EmissionOptions(PoissonOptions{}), EmissionOptions(VonMisesFisherOptions{}),
+        EmissionOptions(ProductOptions{{{"a", 2, GaussianOptions{}}}})}) {
+    parts.options = MixtureOptions{300000000, emission};
+    EXPECT_FALSE(parts.Create().ok()) << emission.index();
+  }
 }
 
 TEST(PredictorTest, PredictsWhatCoreInfers) {
@@ -185,11 +196,11 @@ TEST(PredictorTest, ComponentsWithoutWeightAreNeverTheLabel) {
   EXPECT_THAT(got.posteriors, ElementsAre(0, 1));
 }
 
-TEST(PredictorTest, NamesTheCellThatIsNotFinite) {
+TEST(PredictorTest, NamesTheCellThatIsInfinite) {
   const auto predictor = Parts().Create().value();
   Pool pool(2);
   Pool::Share share(pool);
-  for (const double bad : {kNan, kInfinity, -kInfinity}) {
+  for (const double bad : {kInfinity, -kInfinity}) {
     std::vector<double> cells(2 * 50000, 1.0);
     cells[2 * 43210 + 1] = bad;
     const Table table = Table::FromValues(cells, 50000, 2).value();
@@ -202,6 +213,74 @@ TEST(PredictorTest, NamesTheCellThatIsNotFinite) {
                     table, {.labels = true}, share, {}, [](int) {}, out.data()),
                 FailsWith(absl::StatusCode::kInvalidArgument, "rows[43210]: got"));
   }
+}
+
+// By hand: given x, y is normal with the regression's mean; the components weigh as x says.
+TEST(PredictorTest, ReplacesMissingCellsByTheirMeanGivenTheOthers) {
+  Parts parts;
+  parts.theta = {0.5, 0.5, 0, 0, 10, 10, 1, 0.5, 0.5, 2, 1, 0, 0, 4};
+  const auto predictor = parts.Create().value();
+  constexpr PredictionOutputs kCells{.imputed = true, .imputed_variances = true};
+  const Table table = Table::FromValues({1, kNan, kNan, 10, 3, 4, kNan, kNan}, 4, 2).value();
+  const Prediction got = predictor->Predict(table, kCells).value();
+  ASSERT_EQ(got.imputed.size(), 8u);
+  EXPECT_EQ(got.imputed[0], 1);
+  EXPECT_NEAR(got.imputed[1], 0.5, 1e-9);
+  EXPECT_EQ(got.imputed_variances[0], 0);
+  EXPECT_NEAR(got.imputed_variances[1], 1.75, 1e-9);
+  EXPECT_NEAR(got.imputed[2], 10, 1e-3);  // 10 lies far out in the first component
+  EXPECT_EQ(got.imputed[3], 10);
+  EXPECT_THAT(std::vector<double>(got.imputed.begin() + 4, got.imputed.begin() + 6),
+              ElementsAre(3, 4));
+  // A row without a cell has the moments of the mixture.
+  EXPECT_NEAR(got.imputed[6], 5, 1e-9);
+  EXPECT_NEAR(got.imputed_variances[6], 1 + 25, 1e-9);
+  EXPECT_EQ(predictor->NumOutputColumns(kCells), 4);
+
+  const Prediction all = predictor->Predict(table, kAll).value();
+  EXPECT_THAT(all.labels, ElementsAre(0, 1, 0, 0));
+  EXPECT_EQ(all.log_densities[3], 0);  // of nothing
+  EXPECT_NEAR(all.posteriors[6], 0.5, 1e-12);
+  EXPECT_THAT(predictor->Predict(table, {.imputed = true}).value().imputed_variances, IsEmpty());
+
+  Pool pool(2);
+  Pool::Share share(pool);
+  std::vector<double> out(4 * 5);
+  ASSERT_THAT(predictor->PredictRows(
+                  table, {.labels = true, .imputed = true, .imputed_variances = true}, share, {},
+                  [](int) {}, out.data()),
+              IsOk());
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(out[5 * i], static_cast<double>(all.labels[i]));
+    for (size_t c = 0; c < 2; ++c) {
+      EXPECT_EQ(out[5 * i + 1 + c], got.imputed[2 * i + c]);
+      EXPECT_EQ(out[5 * i + 3 + c], got.imputed_variances[2 * i + c]);
+    }
+  }
+}
+
+TEST(PredictorTest, RefusesRowsWhereTheModelHasNoDensity) {
+  Parts parts;
+  parts.options = MixtureOptions{1, PoissonOptions{}};
+  parts.summary.minimum = {0, 0};
+  parts.theta = {1, 2, 3};
+  const auto predictor = parts.Create().value();
+  const Table table = Table::FromValues({1, 2, 3, -4}, 2, 2).value();
+  EXPECT_THAT(predictor->Predict(table, {.labels = true}),
+              FailsWith(absl::StatusCode::kInvalidArgument, "rows[1]: got -4 in column '1'"));
+}
+
+TEST(PredictorTest, FamiliesWithoutMissingCellsImputeNone) {
+  Parts parts;
+  parts.options = MixtureOptions{1, MultinomialOptions{}};
+  parts.summary.minimum = {0, 0};
+  parts.theta = {1, 0.5, 0.5};
+  const auto predictor = parts.Create().value();
+  EXPECT_FALSE(predictor->imputes());
+  const Table table = Table::FromValues({1, 2}, 1, 2).value();
+  EXPECT_THAT(predictor->Predict(table, {.imputed = true}),
+              FailsWith(absl::StatusCode::kInvalidArgument, "outputs: got imputed cells"));
+  EXPECT_THAT(predictor->Predict(table, {.labels = true}), IsOk());
 }
 
 TEST(PredictorTest, RefusesARowWhoseDensityVanishes) {
