@@ -151,6 +151,7 @@ Json ToJson(const Message& message) {
 Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings) {
   const v1::FitReport& report = version.report();
   const v1::Criteria& criteria = report.criteria();
+  const bool has_likelihood = !version.spec().model().has_kmeans();
   Json columns = Json::array();
   for (const v1::Column& column : version.columns()) columns.push_back(column.name());
   Json warning_list = Json::array();
@@ -165,9 +166,9 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
       {"family", version.family()},
       {"log_likelihood", report.log_likelihood()},
       {"objective", report.objective()},
-      {"aic", criteria.has_aic() ? Json(criteria.aic()) : Json()},
-      {"bic", criteria.has_bic() ? Json(criteria.bic()) : Json()},
-      {"icl", criteria.has_icl() ? Json(criteria.icl()) : Json()},
+      {"aic", has_likelihood ? Json(criteria.aic()) : Json()},
+      {"bic", has_likelihood ? Json(criteria.bic()) : Json()},
+      {"icl", has_likelihood ? Json(criteria.icl()) : Json()},
       {"degrees_of_freedom", criteria.degrees_of_freedom()},
       {"log_prior", report.log_prior()},
       {"entropy", criteria.has_entropy() ? Json(criteria.entropy()) : Json()},

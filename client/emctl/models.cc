@@ -103,7 +103,7 @@ absl::Status ListVersions(Session& session, const std::string& model, int64_t li
     const v1::Criteria& criteria = version.report().criteria();
     table.Add({Printable(version.name()), FormatTime(version.create_time()),
                Printable(version.family()), Fixed(version.report().log_likelihood()),
-               criteria.has_bic() ? Fixed(criteria.bic()) : "-",
+               version.spec().model().has_kmeans() ? "-" : Fixed(criteria.bic()),
                version.imported() ? "imported" : Printable(version.job()),
                Printable(absl::StrJoin(version.aliases(), ", "))});
   }

@@ -126,9 +126,12 @@ Criteria DecodeCriteria(const v1::Criteria& from) {
   Criteria criteria;
   criteria.degrees_of_freedom = from.degrees_of_freedom();
   criteria.num_observations = from.num_observations();
-  if (from.has_aic()) criteria.aic = from.aic();
-  if (from.has_bic()) criteria.bic = from.bic();
-  if (from.has_icl()) criteria.icl = from.icl();
+  // Those without presence are 0 where there is no likelihood.
+  if (from.has_entropy() || from.aic() != 0) {
+    criteria.aic = from.aic();
+    criteria.bic = from.bic();
+    criteria.icl = from.icl();
+  }
   if (from.has_entropy()) criteria.entropy = from.entropy();
   if (from.has_relative_entropy()) criteria.relative_entropy = from.relative_entropy();
   criteria.separation.assign(from.separation().begin(), from.separation().end());

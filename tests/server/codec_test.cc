@@ -686,6 +686,24 @@ TEST(CodecTest, ReportsComeBackTheSame) {
   EXPECT_FALSE(back.optima[0].degenerate);
   EXPECT_TRUE(back.optima[1].degenerate);
 
+  // Without a likelihood there are no criteria, and none come back as 0.
+  FitReport of_kmeans = report;
+  of_kmeans.criteria = {.degrees_of_freedom = 5,
+                        .num_observations = 7,
+                        .aic = {},
+                        .bic = {},
+                        .icl = {},
+                        .entropy = {},
+                        .relative_entropy = {},
+                        .separation = {}};
+  v1::FitReport wire_of_kmeans;
+  EncodeReport(of_kmeans, wire_of_kmeans);
+  FitReport back_of_kmeans;
+  ASSERT_THAT(DecodeReport(Sent(wire_of_kmeans), "report", back_of_kmeans), IsOk());
+  EXPECT_EQ(back_of_kmeans.criteria.num_observations, 7);
+  EXPECT_FALSE(back_of_kmeans.criteria.bic.has_value());
+  EXPECT_FALSE(back_of_kmeans.criteria.entropy.has_value());
+
   const auto refused = [&](const char* text, auto spoil) {
     v1::FitReport bad = wire;
     spoil(bad);
