@@ -255,10 +255,7 @@ struct EmissionResolver {
   }
 };
 
-bool HasNoise(size_t family) {
-  const std::span<const std::string_view> capabilities = kFamilies[family].capabilities;
-  return std::find(capabilities.begin(), capabilities.end(), "noise") != capabilities.end();
-}
+bool HasNoise(size_t family) { return HasCapability(kFamilies[family].name, "noise"); }
 
 // Whether a uniform density can stand beside the emission's.
 bool IsContinuous(const EmissionOptions& options) {
@@ -360,6 +357,14 @@ absl::StatusOr<std::unique_ptr<Model>> Make(const KMeansOptions& options, const 
 }  // namespace
 
 std::span<const FamilyInfo> Families() { return kFamilies; }
+
+bool HasCapability(std::string_view family, std::string_view capability) {
+  return std::any_of(kFamilies.begin(), kFamilies.end(), [&](const FamilyInfo& info) {
+    return info.name == family && std::find(info.capabilities.begin(), info.capabilities.end(),
+                                            capability) != info.capabilities.end();
+  });
+}
+
 std::span<const CapabilityInfo> Capabilities() { return kCapabilities; }
 
 std::string_view FamilyName(const ModelOptions& options) {

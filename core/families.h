@@ -85,6 +85,9 @@ struct FamilyInfo {
 // All families this library was built with.
 std::span<const FamilyInfo> Families();
 
+// Whether the family called `family` has the capability, one of Capabilities().
+bool HasCapability(std::string_view family, std::string_view capability);
+
 // Every capability that some family has, in the order of tables, with one sentence on it.
 struct CapabilityInfo {
   std::string_view name;

@@ -1,5 +1,7 @@
 #include "server/errors.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -101,6 +103,10 @@ std::optional<absl::Duration> RetryDelayOf(const absl::Status& status) {
   int64_t milliseconds = 0;
   if (!absl::SimpleAtoi(PayloadText(status, kRetry), &milliseconds)) return std::nullopt;
   return absl::Milliseconds(milliseconds);
+}
+
+std::string_view PathOf(std::string_view message) {
+  return message.substr(0, std::min(message.find(": "), message.size()));
 }
 
 }  // namespace emserve::server

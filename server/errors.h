@@ -50,6 +50,9 @@ absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
 // `status` with another message; code and details are kept.
 absl::Status Reworded(const absl::Status& status, std::string_view message);
 
+// The head "<field path>" of a message "<field path>: ..."; all of one that has none.
+std::string_view PathOf(std::string_view message);
+
 // The reason of `status`; empty if it has none.
 std::string ReasonOf(const absl::Status& status);
 // The value of a metadata key of `status`.

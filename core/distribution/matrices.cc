@@ -565,24 +565,15 @@ class Matrices final : public Covariances {
       if (!(exponent[m] > 0)) std::fill(matrix.begin(), matrix.end(), 0.0);
       exponent[m] += AddPrior(*prior, m, matrix);
     }
-    const absl::StatusOr<StructureResult> result =
-        MaximizeStructure(*structure_,
-                          {.num_components = num_components_,
-                           .num_columns = num_columns_,
-                           .exponents = exponent,
-                           .scatter = sum,
-                           .current = params,
-                           .floor = floor_.ridge * floor_.variances[0],
-                           .stop = context.stop},
-                          next);
-    if (!result.ok()) return result.status();
-    if (result->raised > 0) {
-      context.repairs.push_back({.reason = kVarianceFloored,
-                                 .component = -1,
-                                 .amount = result->raised,
-                                 .rounding = result->loss});
-    }
-    return absl::OkStatus();
+    return MaximizeStructure(*structure_,
+                             {.num_components = num_components_,
+                              .num_columns = num_columns_,
+                              .exponents = exponent,
+                              .scatter = sum,
+                              .current = params,
+                              .floor = floor_.ridge * floor_.variances[0],
+                              .stop = context.stop},
+                             next, context.repairs);
   }
 
   const double* Mean(const MatricesPrepared& prepared, int component) const {

@@ -366,4 +366,17 @@ absl::StatusOr<StructureResult> MaximizeStructure(Structure structure,
   return absl::InternalError("a structure that is not in the list");
 }
 
+absl::Status MaximizeStructure(Structure structure, const StructureProblem& problem,
+                               std::span<double> next, std::vector<Repair>& repairs) {
+  const absl::StatusOr<StructureResult> result = MaximizeStructure(structure, problem, next);
+  if (!result.ok()) return result.status();
+  if (result->raised > 0) {
+    repairs.push_back({.reason = kVarianceFloored,
+                       .component = -1,
+                       .amount = result->raised,
+                       .rounding = result->loss});
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace emserve

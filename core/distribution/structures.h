@@ -14,8 +14,11 @@
 #include <cstdint>
 #include <span>
 #include <stop_token>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/em/model.h"
 
 namespace emserve {
 
@@ -69,6 +72,10 @@ struct StructureResult {
 absl::StatusOr<StructureResult> MaximizeStructure(Structure structure,
                                                   const StructureProblem& problem,
                                                   std::span<double> next);
+
+// The same for a maximisation, to whose repairs what was raised is added.
+absl::Status MaximizeStructure(Structure structure, const StructureProblem& problem,
+                               std::span<double> next, std::vector<Repair>& repairs);
 
 // Free parameters of the covariances, as nVarParams of R's mclust.
 int64_t StructureParameters(Structure structure, int num_components, int num_columns);

@@ -356,24 +356,15 @@ class Variances final : public Covariances {
       }
       ForEachPriorTerm(*prior, [&](int64_t g, double, double of_prior) { sum[g] += of_prior; });
     }
-    const absl::StatusOr<StructureResult> result =
-        MaximizeStructure(*structure_,
-                          {.num_components = num_components_,
-                           .num_columns = num_columns_,
-                           .exponents = exponent,
-                           .scatter = sum,
-                           .current = params,
-                           .floor = floors_[0],
-                           .stop = context.stop},
-                          next);
-    if (!result.ok()) return result.status();
-    if (result->raised > 0) {
-      context.repairs.push_back({.reason = kVarianceFloored,
-                                 .component = -1,
-                                 .amount = result->raised,
-                                 .rounding = result->loss});
-    }
-    return absl::OkStatus();
+    return MaximizeStructure(*structure_,
+                             {.num_components = num_components_,
+                              .num_columns = num_columns_,
+                              .exponents = exponent,
+                              .scatter = sum,
+                              .current = params,
+                              .floor = floors_[0],
+                              .stop = context.stop},
+                             next, context.repairs);
   }
 
   // Calls body(group, e, s) for every term -e / 2 log v - s / 2 v of the prior, v the variance of

@@ -10,8 +10,6 @@
 namespace emserve {
 namespace {
 
-constexpr double kTolerance = 1e-6;
-
 double FixedSum(const Constraints& constraints) {
   double sum = 0;
   for (int64_t i = 0; i < constraints.size(); ++i) {
@@ -26,15 +24,15 @@ absl::Status ValidateSimplex(std::string_view name, std::span<const double> prob
   const std::string array(name);
   double sum = 0;
   for (size_t i = 0; i < probabilities.size(); ++i) {
-    if (!(probabilities[i] >= 0 && probabilities[i] <= 1 + kTolerance)) {
+    if (!(probabilities[i] >= 0 && probabilities[i] <= 1 + kSimplexTolerance)) {
       return absl::InvalidArgumentError(
           absl::StrCat(array, "[", i, "]: got ", probabilities[i], ", must be in [0, 1]"));
     }
     sum += probabilities[i];
   }
-  if (std::abs(sum - 1) <= kTolerance) return absl::OkStatus();
+  if (std::abs(sum - 1) <= kSimplexTolerance) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(array, ": got a sum of ", sum, ", must be 1 within ", kTolerance));
+      absl::StrCat(array, ": got a sum of ", sum, ", must be 1 within ", kSimplexTolerance));
 }
 
 absl::Status ValidateSimplexConstraints(std::string_view name, const Constraints& constraints) {
@@ -51,7 +49,8 @@ absl::Status ValidateSimplexConstraints(std::string_view name, const Constraints
     }
   }
   const double sum = FixedSum(constraints);
-  if (num_fixed == constraints.size() ? std::abs(sum - 1) <= kTolerance : sum < 1 + kTolerance) {
+  if (num_fixed == constraints.size() ? std::abs(sum - 1) <= kSimplexTolerance
+                                      : sum < 1 + kSimplexTolerance) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(

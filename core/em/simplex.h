@@ -13,8 +13,11 @@
 
 namespace emserve {
 
-// Checks that `probabilities` lie in [0, 1] and sum to 1 within 1e-6 (they may have been written as
-// text). InvalidArgument with "<name>[<i>]: got ..., must be ..." or "<name>: got a sum of ...".
+// How far from 1 the sum of probabilities may be: they may have been written as text.
+inline constexpr double kSimplexTolerance = 1e-6;
+
+// Checks that `probabilities` lie in [0, 1] and sum to 1 within kSimplexTolerance. InvalidArgument
+// with "<name>[<i>]: got ..., must be ..." or "<name>: got a sum of ...".
 absl::Status ValidateSimplex(std::string_view name, std::span<const double> probabilities);
 
 // Checks that `constraints` (of the simplex's own elements) leave one: fixed values in [0, 1],

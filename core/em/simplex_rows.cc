@@ -8,12 +8,6 @@
 #include "core/em/simplex.h"
 
 namespace emserve {
-namespace {
-
-constexpr double kTolerance = 1e-6;  // of a sum: probabilities may have been written as text
-
-}  // namespace
-
 SimplexRows::SimplexRows(std::string name, int num_rows, int64_t size, double concentration)
     : name_(std::move(name)),
       num_rows_(num_rows),
@@ -70,7 +64,7 @@ absl::Status SimplexRows::Validate(std::span<const double> probabilities) const 
     double sum = 0;
     for (int64_t i = row * size_; i < (row + 1) * size_; ++i) {
       const double p = probabilities[i];
-      if (!(p >= 0 && p <= 1 + kTolerance)) {
+      if (!(p >= 0 && p <= 1 + kSimplexTolerance)) {
         return absl::InvalidArgumentError(
             absl::StrCat(Element(i), ": got ", p, ", must be in [0, 1]"));
       }
@@ -81,9 +75,9 @@ absl::Status SimplexRows::Validate(std::span<const double> probabilities) const 
       }
       sum += p;
     }
-    if (!(std::abs(sum - 1) <= kTolerance)) {
+    if (!(std::abs(sum - 1) <= kSimplexTolerance)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(Row(row), ": got a sum of ", sum, ", must be 1 within ", kTolerance));
+          absl::StrCat(Row(row), ": got a sum of ", sum, ", must be 1 within ", kSimplexTolerance));
     }
   }
   return absl::OkStatus();

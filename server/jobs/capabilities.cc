@@ -1,6 +1,5 @@
 #include "server/jobs/capabilities.h"
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -71,15 +70,6 @@ constexpr Demand kDemands[] = {
 };
 
 }  // namespace
-
-bool HasCapability(std::string_view family, std::string_view capability) {
-  for (const FamilyInfo& info : Families()) {
-    if (info.name != family) continue;
-    return std::find(info.capabilities.begin(), info.capabilities.end(), capability) !=
-           info.capabilities.end();
-  }
-  return false;
-}
 
 absl::Status CheckCapabilities(const FitRequest& request, const FitData& data, const Model& model) {
   const std::string_view family = FamilyName(request.model);

@@ -2,17 +2,12 @@
 #ifndef EMSERVE_SERVER_JOBS_CAPABILITIES_H_
 #define EMSERVE_SERVER_JOBS_CAPABILITIES_H_
 
-#include <string_view>
-
 #include "absl/status/status.h"
 #include "core/em/model.h"
 #include "server/jobs/fit_data.h"
 #include "server/jobs/fit_plan.h"
 
 namespace emserve::server {
-
-// Whether the family, an entry of Families(), has the capability, one of Capabilities().
-bool HasCapability(std::string_view family, std::string_view capability);
 
 // INVALID_ARGUMENT "<field>: got <choice> with <family>, which has no <capability>; must be ..."
 // for a choice of `request` that the family of `model` does not have: it would be ignored, or mean

@@ -22,11 +22,6 @@
 namespace emserve::server {
 namespace {
 
-// The head "<field path>" of a message "<field path>: ..."; empty if there is none.
-std::string_view PathOf(std::string_view message) {
-  return message.substr(0, std::min(message.find(": "), message.size()));
-}
-
 std::string_view MessageOf(const absl::Status& status) {
   return {status.message().data(), status.message().size()};
 }

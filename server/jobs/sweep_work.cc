@@ -79,7 +79,7 @@ absl::Status AllFailed(size_t number, const absl::Status& first) {
 // `status` with its field's path in the SweepSpec; rows of the data have none.
 absl::Status InSpec(const absl::Status& status, const SweepRequest& request, size_t candidate) {
   const std::string message(status.message());
-  const std::string path = message.substr(0, std::min(message.find(": "), message.size()));
+  const std::string path(PathOf(message));
   if (status.ok() || path.size() == message.size() || path.starts_with("data")) return status;
   const std::string field =
       request.path == nullptr ? absl::StrCat("base.", path) : request.path(candidate, path);

@@ -95,14 +95,7 @@ Predictor::Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepar
                      std::string_view family)
     : model_(std::move(model)), prepared_(std::move(prepared)), family_(family) {}
 
-bool Predictor::imputes() const {
-  for (const FamilyInfo& family : Families()) {
-    if (family.name != family_) continue;
-    return std::find(family.outputs.begin(), family.outputs.end(), "imputed") !=
-           family.outputs.end();
-  }
-  return false;
-}
+bool Predictor::imputes() const { return HasCapability(family_, "imputation"); }
 
 absl::Status Predictor::CheckOutputs(PredictionOutputs outputs) const {
   if (!outputs.conditional() || imputes()) return absl::OkStatus();
