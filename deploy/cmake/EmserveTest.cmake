@@ -6,7 +6,12 @@ function(emserve_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE emserve_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
-  target_compile_options(${name} PRIVATE -O1)  # what is tested is optimised; tests only have to compile soon
+  # What is tested is optimised; tests only have to compile soon, which EXPECT under UndefinedBehaviorSanitizer does not.
+  if(EMSERVE_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0 -fno-sanitize=undefined)
+  else()
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE EMSERVE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   add_test(NAME ${name} COMMAND ${name})

@@ -411,9 +411,11 @@ AssertionResult ConvergedIsFixedPoint(const Model& model, const Table& table,
 AssertionResult ThreadsDoNotChangeBits(const Model& model, const Table& table,
                                        const Summary& summary) {
   FitOptions options;
-  options.restarts = 3;
+  options.restarts = 3;  // one of them from short runs
   options.seed = 3;
-  options.max_iterations = 12;
+  options.max_iterations = 5;
+  options.short_runs = 2;
+  options.short_iterations = 2;
   const auto one = FitWithThreads(model, table, summary, options, 1);
   if (!one.ok()) return AssertionFailure() << one.status();
   for (const int num_threads : {2, 7}) {
