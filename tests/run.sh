@@ -3,7 +3,7 @@
 #
 #   release   all tests, with the rules and the schema checks
 #   asan      the same code under AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan      the parts without gRPC under ThreadSanitizer (the packaged gRPC is not built for it)
+#   tsan      what has threads under ThreadSanitizer, without gRPC (the packaged one is not built for it)
 #
 # --quick stops after release. Builds live in build/, their output in build/logs. The last line counts
 # everything that ran; the exit status is 0 only if all of it passed.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/distribution/components.h"
+#include "core/distribution/conditional_cells.h"
 #include "core/em/scratch.h"
 #include "core/em/simplex_rows.h"
 #include "core/numerics/kernels.h"
@@ -226,9 +227,7 @@ class Multinomial final : public Emission {
 
   void Conditional(const Emission::Prepared&, const Block& block, std::span<const double>,
                    Workspace&, double* mean, double* variance) const override {
-    const int64_t num_cells = static_cast<int64_t>(num_columns_) * block.stride;
-    std::copy_n(block.values, num_cells, mean);
-    std::fill_n(variance, num_cells, 0.0);
+    const ConditionalCells observed(block, mean, variance);  // no cell is missing
   }
 
   void ToUnconstrained(std::span<const double> params,

@@ -23,10 +23,11 @@ if(EMSERVE_SANITIZE)
   add_compile_options(-fsanitize=${EMSERVE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${EMSERVE_SANITIZE})
   if(EMSERVE_SANITIZE MATCHES undefined)
-    # AddressSanitizer reports what these would, and they double the time everything takes.
+    # Null pointers and accesses beyond objects end in AddressSanitizer's reports anyway; calls through objects of
+    # another type are given up. Together they are a quarter to a third of the time that compiling takes.
     add_compile_options(-fno-sanitize=null,object-size,vptr)
   endif()
-  add_compile_options(-O1 -g1)  # half the time of -O2; lines are all of the debug information that reports need
+  add_compile_options(-O1 -g1)  # sooner compiled than -O2; lines are all of the debug information that reports need
   add_compile_options(-Wno-maybe-uninitialized)  # GCC's instrumentation raises false alarms
 endif()
 
