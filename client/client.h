@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -98,17 +99,33 @@ struct NamedArray {
   std::vector<double> values;  // row-major
 };
 
+// Whether an array of a prediction has an entry for each sequence instead of each row.
+bool IsOfSequences(std::string_view array);
+
 // Predictions for rows [first_row, first_row + num_rows).
 struct Prediction {
   int64_t first_row = 0;
   int64_t num_rows = 0;
   std::string model_version;
-  std::vector<NamedArray> outputs;  // in the order of the request
+  std::vector<NamedArray> outputs;  // in the server's order
+  // The sequences that these rows are, if the request has said any.
+  std::vector<int64_t> sequence_lengths;
 };
 
 struct PredictOptions {
   // What to compute. Default: the server's, labels.
   std::vector<v1::PredictionOutput> outputs = {};
+  // Rows that forecasts look ahead, with FORECASTS. Default: the server's, 1.
+  std::optional<int64_t> forecast_horizon = {};
+  // Paths of each sequence, with BEST_PATHS. Default: the server's, 1.
+  std::optional<int32_t> num_paths = {};
+  // Of models of sequences: rows of each sequence, at least 1, together all rows. A stream sends
+  // whole sequences, so that every row is predicted by all rows of its own, and one that is longer
+  // than `chunk_rows` travels in a message by itself; a message that is too large for the server is
+  // refused. Default: Predict takes one sequence of all rows; a stream to a model of sequences goes
+  // on from message to message, each row predicted by those before it, and ends with
+  // Unavailable after a broken connection.
+  std::vector<int64_t> sequence_lengths = {};
   // Rows per message of a stream, at least 1. Default (0): about 1 MiB, at most 16384.
   int64_t chunk_rows = 0;
   // Messages of a stream that may be on their way at once, at least 1.
@@ -120,7 +137,7 @@ struct PredictOptions {
 struct Sample {
   std::string model_version;
   Table table;
-  std::vector<int64_t> labels;  // component of each row
+  std::vector<int64_t> labels;  // component, or state, of each row
 };
 
 // A connection. Thread-safe; every call blocks until it is done.
@@ -223,11 +240,16 @@ class Client {
   // itself, each further one with a seed mixed from it and its number. All are of the version that
   // the name means at first. Cancelled if `stop` is requested; an error of the sink ends the draw
   // and is returned.
+  //
+  // Of a model of sequences the rows are sequences of `sequence_lengths`, together `num_rows`, or
+  // one if there are none; parts are then whole sequences, at least one each.
   absl::Status StreamSample(const std::string& version, int64_t num_rows, uint64_t seed,
                             const std::stop_token& stop,
-                            const std::function<absl::Status(const Sample& part)>& sink);
+                            const std::function<absl::Status(const Sample& part)>& sink,
+                            const std::vector<int64_t>& sequence_lengths = {});
   // The same rows at once.
-  absl::StatusOr<Sample> SampleRows(const std::string& version, int64_t num_rows, uint64_t seed);
+  absl::StatusOr<Sample> SampleRows(const std::string& version, int64_t num_rows, uint64_t seed,
+                                    const std::vector<int64_t>& sequence_lengths = {});
 
  private:
   struct Stubs;

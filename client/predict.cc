@@ -2,12 +2,16 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <numeric>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/sequences.h"
 #include "client/stubs.h"
 #include "proto/wire/tensor.h"
 
@@ -26,6 +30,22 @@ void EncodeRows(const Table& table, int64_t first_row, int64_t num_rows, v1::Inl
                static_cast<size_t>(num_rows * table.num_columns()) * sizeof(double));
 }
 
+// Says which sequences the rows of a message are, if any are said.
+void EncodeSequences(std::span<const int64_t> lengths, v1::SequenceSpec& out) {
+  out.mutable_lengths()->mutable_lengths()->Assign(lengths.begin(), lengths.end());
+}
+
+// What is asked for, in a request of either kind.
+template <typename Request>
+void EncodeOutputs(const PredictOptions& options, Request& request) {
+  for (const v1::PredictionOutput output : options.outputs) request.add_outputs(output);
+  if (options.forecast_horizon.has_value()) {
+    request.set_forecast_horizon(*options.forecast_horizon);
+  }
+  if (options.num_paths.has_value()) request.set_num_paths(*options.num_paths);
+  request.set_packed(true);
+}
+
 absl::Status DecodeOutputs(const google::protobuf::RepeatedPtrField<v1::NamedTensor>& outputs,
                            Prediction& prediction) {
   for (const v1::NamedTensor& output : outputs) {
@@ -34,9 +54,15 @@ absl::Status DecodeOutputs(const google::protobuf::RepeatedPtrField<v1::NamedTen
     NamedArray array{.name = output.name(),
                      .shape = {output.tensor().shape().begin(), output.tensor().shape().end()},
                      .values = *std::move(values)};
-    if (array.shape.empty() || array.shape[0] != prediction.num_rows) {
-      return absl::InternalError(
-          absl::StrCat(array.name, ": the server's answer has another number of rows than asked"));
+    // Rows of which nothing is said are one sequence.
+    const auto num_sequences =
+        std::max<int64_t>(1, static_cast<int64_t>(prediction.sequence_lengths.size()));
+    const bool of_sequences = IsOfSequences(array.name);
+    if (array.shape.empty() ||
+        array.shape[0] != (of_sequences ? num_sequences : prediction.num_rows)) {
+      return absl::InternalError(absl::StrCat(array.name, ": the server's answer has another ",
+                                              "number of ", of_sequences ? "sequences" : "rows",
+                                              " than asked"));
     }
     prediction.outputs.push_back(std::move(array));
   }
@@ -72,17 +98,27 @@ absl::StatusOr<Sample> DecodeSample(const v1::SampleResponse& response) {
 
 }  // namespace
 
+bool IsOfSequences(std::string_view array) {
+  return array == "sequence_log_likelihoods" || array == "path_log_probabilities" ||
+         array == "best_path_log_probabilities";
+}
+
 absl::StatusOr<Prediction> Client::Predict(const std::string& version, const Table& table,
                                            const PredictOptions& options) {
   v1::PredictRequest request;
   request.set_model(version);
   EncodeRows(table, 0, table.num_rows, *request.mutable_table());
-  for (const v1::PredictionOutput output : options.outputs) request.add_outputs(output);
-  request.set_packed(true);
+  EncodeOutputs(options, request);
+  if (!options.sequence_lengths.empty()) {
+    const absl::Status status = CheckSequences(options.sequence_lengths, table.num_rows);
+    if (!status.ok()) return status;
+    EncodeSequences(options.sequence_lengths, *request.mutable_sequences());
+  }
   const auto response =
       stubs_->Call(stubs_->predictions, &v1::PredictionService::Stub::Predict, request, true);
   if (!response.ok()) return response.status();
   Prediction prediction;
+  prediction.sequence_lengths = options.sequence_lengths;
   prediction.num_rows = table.num_rows;
   prediction.model_version = response->model_version();
   if (absl::Status status = DecodeOutputs(response->outputs(), prediction); !status.ok()) {
@@ -95,11 +131,23 @@ struct Client::PredictCursor {
   std::string model;  // as asked for, then the version that answered first
   bool pinned = false;
   const Table& table;
+  std::span<const int64_t> sequence_lengths;
   int64_t chunk_rows;
   const std::function<absl::Status(const Prediction&)>& sink;
-  int64_t done = 0;  // rows answered
+  int64_t done = 0;           // rows answered
+  size_t done_sequences = 0;  // sequences answered
 
-  int64_t RowsAt(int64_t row) const { return std::min(chunk_rows, table.num_rows - row); }
+  // A message's rows, and the sequences that they are.
+  struct Chunk {
+    int64_t num_rows = 0;
+    std::span<const int64_t> lengths;
+  };
+  Chunk ChunkAt(int64_t row, size_t sequence) const {
+    if (sequence_lengths.empty()) return {std::min(chunk_rows, table.num_rows - row), {}};
+    const std::span<const int64_t> rest = sequence_lengths.subspan(sequence);
+    const std::span<const int64_t> lengths = rest.first(SequencesWithin(rest, chunk_rows));
+    return {std::accumulate(lengths.begin(), lengths.end(), int64_t{0}), lengths};
+  }
 };
 
 absl::Status Client::StreamPredict(const std::string& version, const Table& table,
@@ -110,8 +158,19 @@ absl::Status Client::StreamPredict(const std::string& version, const Table& tabl
   const int64_t chunk_rows = options.chunk_rows > 0
                                  ? options.chunk_rows
                                  : std::clamp(kChunkBytes / row_bytes, int64_t{1}, kChunkRows);
-  PredictCursor cursor{.model = version, .table = table, .chunk_rows = chunk_rows, .sink = sink};
+  if (!options.sequence_lengths.empty()) {
+    const absl::Status status = CheckSequences(options.sequence_lengths, table.num_rows);
+    if (!status.ok()) return status;
+  }
+  PredictCursor cursor{.model = version,
+                       .table = table,
+                       .sequence_lengths = options.sequence_lengths,
+                       .chunk_rows = chunk_rows,
+                       .sink = sink};
   Retry retry(stubs_->options.retry, options.stop);
+  // Whether rows depend on those of the messages before, once somebody has to know.
+  std::optional<bool> goes_on;
+  if (!options.sequence_lengths.empty()) goes_on = false;
   while (cursor.done < table.num_rows) {
     absl::Status status = StreamPredictOnce(options, cursor, retry);
     if (options.stop.stop_requested()) return absl::CancelledError("stopped on request");
@@ -121,6 +180,16 @@ absl::Status Client::StreamPredict(const std::string& version, const Table& tabl
     }
     if (!IsBrokenConnection(status)) return status;
     if (absl::Status wait = retry.Wait(status); !wait.ok()) return wait;
+    if (cursor.done == 0) continue;
+    if (!goes_on.has_value()) {
+      const absl::StatusOr<v1::ModelVersion> model = GetModelVersion(cursor.model);
+      if (model.ok()) goes_on = model->spec().model().has_hidden_markov();
+    }
+    if (goes_on.value_or(false)) {
+      return absl::UnavailableError(
+          absl::StrCat("the stream ended at row ", cursor.done,
+                       ", and a sequence cannot be taken up in its middle; say sequence_lengths"));
+    }
   }
   return absl::OkStatus();
 }
@@ -137,15 +206,20 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
   bool reading = true;
   const std::string model = cursor.model;
   const int64_t first = cursor.done;
+  const size_t first_sequence = cursor.done_sequences;
   // Sends ahead of the answers, at most `window` requests.
   std::thread writer([&] {
     v1::StreamPredictRequest request;
     request.set_model(model);
-    for (const v1::PredictionOutput output : options.outputs) request.add_outputs(output);
-    request.set_packed(true);
+    EncodeOutputs(options, request);
+    size_t sequence = first_sequence;
     for (int64_t row = first; row < cursor.table.num_rows;) {
-      const int64_t rows = cursor.RowsAt(row);
-      EncodeRows(cursor.table, row, rows, *request.mutable_table());
+      const PredictCursor::Chunk chunk = cursor.ChunkAt(row, sequence);
+      EncodeRows(cursor.table, row, chunk.num_rows, *request.mutable_table());
+      if (!chunk.lengths.empty()) {
+        EncodeSequences(chunk.lengths, *request.mutable_sequences());
+        request.set_new_sequence(true);
+      }
       {
         std::unique_lock<std::mutex> lock(mutex);
         changed.wait(lock, [&] { return !reading || in_flight < std::max(1, options.window); });
@@ -153,7 +227,8 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
         ++in_flight;
       }
       if (!stream->Write(request)) return;
-      row += rows;
+      row += chunk.num_rows;
+      sequence += chunk.lengths.size();
     }
     stream->WritesDone();
   });
@@ -173,12 +248,15 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
     cursor.pinned = true;
     Prediction prediction;
     prediction.first_row = cursor.done;
-    prediction.num_rows = cursor.RowsAt(cursor.done);
+    const PredictCursor::Chunk chunk = cursor.ChunkAt(cursor.done, cursor.done_sequences);
+    prediction.num_rows = chunk.num_rows;
+    prediction.sequence_lengths.assign(chunk.lengths.begin(), chunk.lengths.end());
     prediction.model_version = response.model_version();
     failure = DecodeOutputs(response.outputs(), prediction);
     if (failure.ok()) failure = cursor.sink(prediction);
     if (!failure.ok()) break;
     cursor.done += prediction.num_rows;
+    cursor.done_sequences += chunk.lengths.size();
     retry.Reset();
     const std::lock_guard<std::mutex> lock(mutex);
     --in_flight;
@@ -198,7 +276,8 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
 
 absl::Status Client::StreamSample(const std::string& version, int64_t num_rows, uint64_t seed,
                                   const std::stop_token& stop,
-                                  const std::function<absl::Status(const Sample& part)>& sink) {
+                                  const std::function<absl::Status(const Sample& part)>& sink,
+                                  const std::vector<int64_t>& sequence_lengths) {
   if (num_rows < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("num_rows: got ", num_rows, ", must be at least 1"));
@@ -208,12 +287,24 @@ absl::Status Client::StreamSample(const std::string& version, int64_t num_rows, 
   const int64_t row_bytes = (int64_t{model->columns_size()} + 1) * 8;
   // The same for every server, whatever the messages it allows, so that the rows are the same too.
   const int64_t part_rows = std::max<int64_t>(1, kSampleBytes / row_bytes);
+  std::vector<int64_t> lengths = sequence_lengths;
+  if (lengths.empty() && model->spec().model().has_hidden_markov()) lengths = {num_rows};
+  if (!lengths.empty()) {
+    if (absl::Status status = CheckSequences(lengths, num_rows); !status.ok()) return status;
+  }
+  std::span<const int64_t> rest(lengths);
   int64_t done = 0;
   for (uint64_t part = 0; done < num_rows; ++part) {
     if (stop.stop_requested()) return absl::CancelledError("stopped on request");
     v1::SampleRequest request;
     request.set_model(model->name());
     request.set_num_rows(std::min(part_rows, num_rows - done));
+    if (!rest.empty()) {
+      const std::span<const int64_t> drawn = rest.first(SequencesWithin(rest, part_rows));
+      rest = rest.subspan(drawn.size());
+      request.set_num_rows(std::accumulate(drawn.begin(), drawn.end(), int64_t{0}));
+      request.mutable_sequence_lengths()->Assign(drawn.begin(), drawn.end());
+    }
     request.set_seed(part == 0 ? seed : Mixed(seed, part));
     request.set_packed(true);
     const auto response =
@@ -228,10 +319,12 @@ absl::Status Client::StreamSample(const std::string& version, int64_t num_rows, 
 }
 
 absl::StatusOr<Sample> Client::SampleRows(const std::string& version, int64_t num_rows,
-                                          uint64_t seed) {
+                                          uint64_t seed,
+                                          const std::vector<int64_t>& sequence_lengths) {
   Sample all;
-  const absl::Status status =
-      StreamSample(version, num_rows, seed, std::stop_token(), [&all](const Sample& part) {
+  const absl::Status status = StreamSample(
+      version, num_rows, seed, std::stop_token(),
+      [&all](const Sample& part) {
         all.model_version = part.model_version;
         all.table.columns = part.table.columns;
         all.table.num_rows += part.table.num_rows;
@@ -239,7 +332,8 @@ absl::StatusOr<Sample> Client::SampleRows(const std::string& version, int64_t nu
                                 part.table.values.end());
         all.labels.insert(all.labels.end(), part.labels.begin(), part.labels.end());
         return absl::OkStatus();
-      });
+      },
+      sequence_lengths);
   if (!status.ok()) return status;
   return all;
 }

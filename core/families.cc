@@ -26,6 +26,7 @@ constexpr std::array kCapabilities = {
     CapabilityInfo{"constraints", "Parameters fixed or tied, element by element."},
     CapabilityInfo{"priors", "Conjugate priors; the penalised objective is climbed."},
     CapabilityInfo{"noise", "A uniform noise component."},
+    CapabilityInfo{"sequences", "Rows of a sequence depend on the rows before them."},
     CapabilityInfo{"restarts", "Independent starts; every optimum with its frequency."},
     CapabilityInfo{"distance_starts", "Starts by distances: k-means++, k-means, agglomeration."},
     CapabilityInfo{"warm_start", "Starts from parameters, responsibilities or a stored model."},
@@ -41,19 +42,24 @@ constexpr std::array kCapabilities = {
     CapabilityInfo{"criteria", "AIC, BIC, ICL, entropy and separation; sweeps choose by them."},
     CapabilityInfo{"sampling", "Rows can be drawn from the model."},
     CapabilityInfo{"imputation", "Missing cells given the observed ones, with variances."},
+    CapabilityInfo{"residuals", "Pseudo-residuals of cells in a sequence, to check the model by."},
 };
 
 // What a family lacks, and what few have; the rest is written once for all.
 struct Traits {
   bool missing = true;     // cells may be missing
+  bool ordered = true;     // each cell by itself has probabilities of less and of more
   bool noise = false;      // continuous, so that a uniform density can stand beside it
   bool distances = true;   // between cells
   bool likelihood = true;  // is a distribution
+  bool sequences = false;
 };
 
 constexpr bool Has(const Traits& traits, std::string_view capability) {
   if (capability == "missing_cells" || capability == "imputation") return traits.missing;
-  if (capability == "noise") return traits.noise;
+  if (capability == "noise") return traits.noise && !traits.sequences;
+  if (capability == "sequences") return traits.sequences;
+  if (capability == "residuals") return traits.sequences && traits.ordered;
   if (capability == "distance_starts") return traits.distances;
   if (capability == "criteria" || capability == "sampling" || capability == "priors" ||
       capability == "stochastic_em" || capability == "annealed_em" ||
@@ -81,8 +87,8 @@ class CapabilitiesOf {
 };
 
 constexpr Traits kContinuousTraits{.noise = true};
-constexpr Traits kCodeTraits{.distances = false};
-constexpr Traits kWholeRowTraits{.missing = false};
+constexpr Traits kCodeTraits{.ordered = false, .distances = false};
+constexpr Traits kWholeRowTraits{.missing = false, .ordered = false};
 constexpr Traits kCentresTraits{.likelihood = false};
 
 constexpr CapabilitiesOf kContinuous(kContinuousTraits);
@@ -91,12 +97,36 @@ constexpr CapabilitiesOf kCodes(kCodeTraits);
 constexpr CapabilitiesOf kWholeRows(kWholeRowTraits);
 constexpr CapabilitiesOf kCentres(kCentresTraits);
 
+constexpr Traits InTime(Traits traits) {
+  traits.sequences = true;
+  return traits;
+}
+constexpr CapabilitiesOf kStates(InTime({}));
+constexpr CapabilitiesOf kStatesOfCodes(InTime(kCodeTraits));
+constexpr CapabilitiesOf kStatesOfWholeRows(InTime(kWholeRowTraits));
+
 constexpr std::array kOutputs = {"labels"sv, "posteriors"sv, "log_densities"sv, "imputed"sv,
                                  "imputed_variances"sv};
 constexpr std::span<const std::string_view> kAllOutputs(kOutputs);
 constexpr std::span<const std::string_view> kOutputsOfWholeRows = kAllOutputs.first(3);
+constexpr std::array kOutputsInTime = {"labels"sv,
+                                       "posteriors"sv,
+                                       "log_densities"sv,
+                                       "filtered"sv,
+                                       "decoded"sv,
+                                       "sequence_log_likelihoods"sv,
+                                       "path_log_probabilities"sv,
+                                       "forecasts"sv,
+                                       "best_paths"sv,
+                                       "imputed"sv,
+                                       "imputed_variances"sv,
+                                       "residuals"sv,
+                                       "forecast_residuals"sv};
+constexpr std::span<const std::string_view> kAllInTime(kOutputsInTime);
+constexpr std::span<const std::string_view> kWholeRowsInTime = kAllInTime.first(9);
+constexpr std::span<const std::string_view> kCodesInTime = kAllInTime.first(11);
 
-// The list. Order is that of EmissionOptions within MixtureOptions; k-means comes last.
+// The list: mixtures in the order of EmissionOptions, k-means, hidden Markov models in that order.
 constexpr std::array kFamilies = {
     FamilyInfo{"gaussian_mixture",
                "Mixture of multivariate normals with the 14 covariance structures of Celeux and "
@@ -126,8 +156,35 @@ constexpr std::array kFamilies = {
                "Mixture whose blocks of columns have emissions of their own: mixed types of data.",
                kContinuous, kAllOutputs},
     FamilyInfo{"kmeans", "k-means and spherical k-means.", kCentres, kAllOutputs},
+    FamilyInfo{"gaussian_hmm", "Hidden Markov model of multivariate normals.", kStates, kAllInTime},
+    FamilyInfo{"student_t_hmm", "Hidden Markov model of multivariate t distributions.", kStates,
+               kAllInTime},
+    FamilyInfo{"bernoulli_hmm", "Hidden Markov model of independent binary columns.", kStates,
+               kAllInTime},
+    FamilyInfo{"categorical_hmm", "Hidden Markov model of independent categorical columns.",
+               kStatesOfCodes, kCodesInTime},
+    FamilyInfo{"multinomial_hmm", "Hidden Markov model of rows of counts.", kStatesOfWholeRows,
+               kWholeRowsInTime},
+    FamilyInfo{"poisson_hmm", "Hidden Markov model of independent Poisson counts.", kStates,
+               kAllInTime},
+    FamilyInfo{"negative_binomial_hmm", "Hidden Markov model of independent overdispersed counts.",
+               kStates, kAllInTime},
+    FamilyInfo{"exponential_hmm", "Hidden Markov model of independent exponential columns.",
+               kStates, kAllInTime},
+    FamilyInfo{"gamma_hmm", "Hidden Markov model of independent gamma columns.", kStates,
+               kAllInTime},
+    FamilyInfo{"log_normal_hmm", "Hidden Markov model of independent log-normal columns.", kStates,
+               kAllInTime},
+    FamilyInfo{"von_mises_fisher_hmm", "Hidden Markov model of von Mises-Fisher directions.",
+               kStatesOfWholeRows, kWholeRowsInTime},
+    FamilyInfo{"product_hmm",
+               "Hidden Markov model of blocks of columns with emissions of their own.", kStates,
+               kAllInTime},
 };
-static_assert(kFamilies.size() == std::variant_size_v<EmissionOptions> + 1);
+constexpr size_t kNumEmissions = std::variant_size_v<EmissionOptions>;
+constexpr size_t kKMeans = kNumEmissions;
+constexpr size_t kFirstHmm = kNumEmissions + 1;
+static_assert(kFamilies.size() == kFirstHmm + kNumEmissions);
 
 absl::Status WithPath(std::string_view path, const absl::Status& status) {
   return absl::Status(status.code(),
@@ -311,22 +368,23 @@ bool SameParts(const ProductOptions& a, const ProductOptions& b) {
                     });
 }
 
-absl::Status CheckComponents(int num_components, const Summary& summary) {
-  if (!(num_components >= 1)) {
+// `field` is num_components or num_states.
+absl::Status CheckNumber(const char* field, int number, const Summary& summary) {
+  if (!(number >= 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("num_components: got ", num_components, ", must be at least 1"));
+        absl::StrCat(field, ": got ", number, ", must be at least 1"));
   }
-  if (num_components > summary.num_weighted_rows) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "num_components: got ", num_components, ", must be at most ", summary.num_weighted_rows,
-        ", the number of rows with positive weight; use fewer components or more rows"));
+  if (number > summary.num_weighted_rows) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(field, ": got ", number, ", must be at most ", summary.num_weighted_rows,
+                     ", the number of rows with positive weight; use fewer or more rows"));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Make(const MixtureOptions& options, const Summary& summary,
                                             const std::vector<std::string>& names) {
-  absl::Status status = CheckComponents(options.num_components, summary);
+  absl::Status status = CheckNumber("num_components", options.num_components, summary);
   if (!status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Emission>> emission =
       std::visit(EmissionMaker{options.num_components, summary, names}, options.emission);
@@ -346,12 +404,33 @@ absl::StatusOr<std::unique_ptr<Model>> Make(const MixtureOptions& options, const
 
 absl::StatusOr<std::unique_ptr<Model>> Make(const KMeansOptions& options, const Summary& summary,
                                             const std::vector<std::string>& names) {
-  absl::Status status = CheckComponents(options.num_components, summary);
+  absl::Status status = CheckNumber("num_components", options.num_components, summary);
   if (!status.ok()) return status;
   return MakeKMeans({.num_components = options.num_components,
                      .spherical = options.spherical,
                      .constraints = options.constraints},
                     summary, names);
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Make(const HmmOptions& options, const Summary& summary,
+                                            const std::vector<std::string>& names) {
+  absl::Status status = CheckNumber("num_states", options.num_states, summary);
+  if (!status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<Emission>> emission =
+      std::visit(EmissionMaker{options.num_states, summary, names}, options.emission);
+  if (!emission.ok()) return OfEmission("", emission.status());
+  return MakeHmm(*std::move(emission),
+                 {.initial = options.initial,
+                  .transitions = options.transitions,
+                  .allowed_transitions = options.allowed_transitions,
+                  .initial_concentration = options.initial_concentration,
+                  .transition_concentration = options.transition_concentration,
+                  .stickiness = options.stickiness,
+                  .durations = options.durations,
+                  .max_duration = options.max_duration,
+                  .duration_concentration = options.duration_concentration,
+                  .constraints = options.constraints,
+                  .shape_only = options.shape_only});
 }
 
 }  // namespace
@@ -365,25 +444,63 @@ bool HasCapability(std::string_view family, std::string_view capability) {
   });
 }
 
+bool HasOutput(const ModelOptions& options, std::string_view output) {
+  const auto has = [output](std::string_view family) {
+    return std::any_of(kFamilies.begin(), kFamilies.end(), [&](const FamilyInfo& info) {
+      return info.name == family &&
+             std::find(info.outputs.begin(), info.outputs.end(), output) != info.outputs.end();
+    });
+  };
+  if (!has(FamilyName(options))) return false;
+  const EmissionOptions* const emission = EmissionOf(options);
+  if (emission == nullptr) return true;
+  const auto* const product = std::get_if<ProductOptions>(emission);
+  if (product == nullptr) return true;
+  const size_t first = std::holds_alternative<HmmOptions>(options) ? kFirstHmm : 0;
+  return std::all_of(product->parts.begin(), product->parts.end(),
+                     [&](const ProductOptions::Part& part) {
+                       return has(kFamilies[first + part.emission.index()].name);
+                     });
+}
+
 std::span<const CapabilityInfo> Capabilities() { return kCapabilities; }
 
 std::string_view FamilyName(const ModelOptions& options) {
-  if (std::holds_alternative<KMeansOptions>(options)) return kFamilies.back().name;
-  return kFamilies[std::get<MixtureOptions>(options).emission.index()].name;
+  struct Index {
+    size_t operator()(const MixtureOptions& mixture) const { return mixture.emission.index(); }
+    size_t operator()(const KMeansOptions&) const { return kKMeans; }
+    size_t operator()(const HmmOptions& hmm) const { return kFirstHmm + hmm.emission.index(); }
+  };
+  return kFamilies[std::visit(Index{}, options)].name;
 }
 
 int NumComponents(const ModelOptions& options) {
-  const auto* const mixture = std::get_if<MixtureOptions>(&options);
-  if (mixture == nullptr) return std::get<KMeansOptions>(options).num_components;
-  const bool one_more = mixture->noise && mixture->num_components < std::numeric_limits<int>::max();
-  return mixture->num_components + (one_more ? 1 : 0);
+  struct Number {
+    int operator()(const MixtureOptions& mixture) const {
+      const bool one_more =
+          mixture.noise && mixture.num_components < std::numeric_limits<int>::max();
+      return mixture.num_components + (one_more ? 1 : 0);
+    }
+    int operator()(const KMeansOptions& kmeans) const { return kmeans.num_components; }
+    int operator()(const HmmOptions& hmm) const { return hmm.num_states; }
+  };
+  return std::visit(Number{}, options);
+}
+
+const EmissionOptions* EmissionOf(const ModelOptions& options) {
+  if (const auto* const mixture = std::get_if<MixtureOptions>(&options)) return &mixture->emission;
+  if (const auto* const hmm = std::get_if<HmmOptions>(&options)) return &hmm->emission;
+  return nullptr;
+}
+EmissionOptions* EmissionOf(ModelOptions& options) {
+  return const_cast<EmissionOptions*>(EmissionOf(std::as_const(options)));
 }
 
 absl::StatusOr<ModelOptions> Resolved(const ModelOptions& options, const Summary& summary,
                                       const std::vector<std::string>& names) {
   ModelOptions resolved = options;
-  if (auto* const mixture = std::get_if<MixtureOptions>(&resolved)) {
-    absl::Status status = std::visit(EmissionResolver{summary, names}, mixture->emission);
+  if (EmissionOptions* const emission = EmissionOf(resolved)) {
+    absl::Status status = std::visit(EmissionResolver{summary, names}, *emission);
     if (!status.ok()) return OfEmission("", status);
   }
   return resolved;
@@ -394,9 +511,9 @@ bool SameStructure(const ModelOptions& a, const ModelOptions& b) {
   if (const auto* const kmeans = std::get_if<KMeansOptions>(&a)) {
     return kmeans->spherical == std::get<KMeansOptions>(b).spherical;
   }
-  const auto& mixture = std::get<MixtureOptions>(a);
-  const auto& other = std::get<MixtureOptions>(b);
-  return mixture.noise == other.noise && SameEmission(mixture.emission, other.emission);
+  if (!SameEmission(*EmissionOf(a), *EmissionOf(b))) return false;
+  const auto* const mixture = std::get_if<MixtureOptions>(&a);
+  return mixture == nullptr || mixture->noise == std::get<MixtureOptions>(b).noise;
 }
 
 absl::StatusOr<std::unique_ptr<Model>> MakeModel(const ModelOptions& options,

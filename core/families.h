@@ -28,6 +28,7 @@
 #include "core/emission/poisson.h"
 #include "core/emission/student_t.h"
 #include "core/emission/von_mises_fisher.h"
+#include "core/latent/hmm.h"
 
 namespace emserve {
 
@@ -72,7 +73,23 @@ struct KMeansOptions {
   ConstraintOptions constraints = {};
 };
 
-using ModelOptions = std::variant<MixtureOptions, KMeansOptions>;
+struct HmmOptions {
+  int num_states = 1;  // >= 1 and at most the number of rows with positive weight
+  EmissionOptions emission;
+  InitialDistribution initial = InitialDistribution::kFree;  // hmm.h, as all below
+  TransitionPattern transitions = TransitionPattern::kFull;
+  std::vector<char> allowed_transitions = {};
+  double initial_concentration = 1;
+  double transition_concentration = 1;
+  double stickiness = 0;
+  DurationKind durations = DurationKind::kGeometric;
+  int max_duration = 0;
+  double duration_concentration = 1;
+  ConstraintOptions constraints = {};
+  bool shape_only = false;
+};
+
+using ModelOptions = std::variant<MixtureOptions, KMeansOptions, HmmOptions>;
 
 // A row of the list, for people and for clients that adapt.
 struct FamilyInfo {
@@ -88,6 +105,10 @@ std::span<const FamilyInfo> Families();
 // Whether the family called `family` has the capability, one of Capabilities().
 bool HasCapability(std::string_view family, std::string_view capability);
 
+// Whether models of `options` can predict `output`, one of their family's; of a product all parts
+// must.
+bool HasOutput(const ModelOptions& options, std::string_view output);
+
 // Every capability that some family has, in the order of tables, with one sentence on it.
 struct CapabilityInfo {
   std::string_view name;
@@ -98,8 +119,13 @@ std::span<const CapabilityInfo> Capabilities();
 // Name of the family that `options` describe, an entry of Families().
 std::string_view FamilyName(const ModelOptions& options);
 
-// Components of a model of `options`, noise included: what labels and responsibilities are among.
+// Components (or states) of a model of `options`, noise included: what labels and responsibilities
+// are among.
 int NumComponents(const ModelOptions& options);
+
+// The emission of `options`; null for k-means.
+const EmissionOptions* EmissionOf(const ModelOptions& options);
+EmissionOptions* EmissionOf(ModelOptions& options);
 
 // `options` with all filled in that a model would take from the data: codes of categorical columns,
 // totals of multinomial rows, in parts of a product too. A model made of the result no longer

@@ -89,17 +89,16 @@ absl::Status Fill(ProductOptions& options, const Columns& columns) {
   return absl::OkStatus();
 }
 
-absl::Status Fill(MixtureOptions& options, const Columns& columns) {
-  return std::visit([&](auto& emission) { return Fill(emission, columns); }, options.emission);
-}
-
 }  // namespace
 
 absl::StatusOr<ModelOptions> WithLevels(ModelOptions options, std::span<const int64_t> levels,
                                         const Summary& summary,
                                         const std::vector<std::string>& names) {
   const Columns all{0, static_cast<int>(levels.size()), levels, summary, names};
-  absl::Status status = std::visit([&](auto& chosen) { return Fill(chosen, all); }, options);
+  EmissionOptions* const emission = EmissionOf(options);
+  absl::Status status =
+      emission == nullptr ? Fill(std::get<KMeansOptions>(options), all)
+                          : std::visit([&](auto& chosen) { return Fill(chosen, all); }, *emission);
   if (!status.ok()) return status;
   return options;
 }

@@ -12,7 +12,7 @@ set -euo pipefail
 build=(
   g++ cmake ninja-build ccache lld
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
-  libabsl-dev libeigen3-dev libhwy-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev
+  libabsl-dev libboost-dev libeigen3-dev libhwy-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev
 )
 # buf, the linter of the schemas, comes from the npm registry.
 test=(libgtest-dev libgmock-dev clang-format-14 git python3 ca-certificates)

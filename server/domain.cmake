@@ -23,13 +23,19 @@ add_library(emserve_domain STATIC
   ${CMAKE_CURRENT_LIST_DIR}/jobs/predict_work.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/sweep_work.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/table_columns.cc
+  ${CMAKE_CURRENT_LIST_DIR}/jobs/table_sequences.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/warm_start.cc
   ${CMAKE_CURRENT_LIST_DIR}/jobs/watch_hub.cc
   ${CMAKE_CURRENT_LIST_DIR}/names.cc
   ${CMAKE_CURRENT_LIST_DIR}/page.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/block_cells.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/block_inference.cc
   ${CMAKE_CURRENT_LIST_DIR}/registry/model_registry.cc
   ${CMAKE_CURRENT_LIST_DIR}/registry/model_version.cc
-  ${CMAKE_CURRENT_LIST_DIR}/registry/predictor.cc)
+  ${CMAKE_CURRENT_LIST_DIR}/registry/prediction.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/predictor.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/sequence_paths.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/sequence_walk.cc)
 target_link_libraries(emserve_domain
   PUBLIC emserve::core absl::status absl::statusor absl::time Threads::Threads
   PRIVATE emserve_options absl::cord absl::strings OpenSSL::Crypto)

@@ -45,6 +45,12 @@ constexpr char kDataHelp[] =
     "CSV with a header, TSV or .npy; - for the standard input.\n"
     "Columns of text are left out, unless they hold the categories of a family that takes them";
 
+// Of emctl sample, a field of SequenceLengths.
+constexpr SpecOption kLengthsToDraw[] = {
+    {"--sequence-lengths", "lengths", "N,N,...", "Sequences",
+     "Draw sequences of so many rows, of a model of sequences"},
+};
+
 // Options, and the command that was chosen. Everything that CLI11 writes into lives here.
 struct Command {
   Invocation invocation;
@@ -80,15 +86,19 @@ CLI::Option* AddWord(CLI::App* app, const std::string& name, T& value, Parse par
 }
 
 // A number option that takes nothing but a number of its type (number_word.h).
-template <typename Value>
+template <typename Number, typename Value>
 CLI::Option* AddNumber(CLI::App* app, const std::string& name, Value& value,
                        const std::string& help) {
   return app
       ->add_option_function<std::string>(
           name,
           [&value, name](const std::string& word) {
-            const std::string must = ParseNumberInto(word, value);
-            if (must.empty()) return;
+            Number number = 0;
+            const std::string must = ParseNumberInto(word, number);
+            if (must.empty()) {
+              value = number;
+              return;
+            }
             throw CLI::ValidationError(absl::StrReplaceAll(name, {{",", "/"}}),
                                        absl::StrCat("got ", word, ", must be ", must));
           },
@@ -130,9 +140,9 @@ void AddReading(CLI::App* app, client::DataFileOptions& reading, const std::stri
       ->group(group);
 }
 
-// The options of a list, each of which sets its field below `prefix`.
+// The options of a list, each of which sets its field of `spec` below `prefix`.
 void AddSpecOptions(CLI::App* app, std::span<const SpecOption> options, const std::string& prefix,
-                    bool is_sweep, v1::FitSpec& spec) {
+                    bool is_sweep, google::protobuf::Message& spec) {
   for (const SpecOption& option : options) {
     if (is_sweep && !option.sweeps) continue;
     const std::string path = prefix + std::string(option.field);
@@ -277,13 +287,13 @@ class CommandLine {
                             });
       if (!family.alias.empty()) leaf->alias(std::string(family.alias));
       AddFitOptions(leaf, family, family.structure_options, /*is_sweep=*/false);
-      leaf->footer(absl::StrCat("Example:\n  emctl fit ", std::string(family.name),
-                                " --data data.csv -k 3 --restarts 10 --seed 1 --model mine",
-                                family.emission == "product"
-                                    ? " \\\n    --part size=gaussian:height,weight "
-                                      "--part kind=categorical:colour \\\n"
-                                      "    --part-option size.covariance=diagonal"
-                                    : ""));
+      leaf->footer(absl::StrCat(
+          "Example:\n  emctl fit ", std::string(family.name), " --data data.csv ",
+          family.sequential() ? "--states" : "-k", " 3 --restarts 10 --seed 1 --model mine",
+          family.emission == "product" ? " \\\n    --part size=gaussian:height,weight "
+                                         "--part kind=categorical:colour \\\n"
+                                         "    --part-option size.covariance=diagonal"
+                                       : ""));
     }
   }
 
@@ -301,8 +311,10 @@ class CommandLine {
       if (!family.alias.empty()) leaf->alias(std::string(family.alias));
       SweepOptions& options = command_.sweep;
       const auto group = "Sweep";
-      leaf->add_option("-k,--components", options.components,
-                       "Numbers of components, such as 1-9 or 2,3,5-7, default 1")
+      // The one that comes first, a list here.
+      leaf->add_option(std::string(family.structure_options[0].name), options.components,
+                       absl::StrCat("Numbers of ", family.sequential() ? "states" : "components",
+                                    ", such as 1-9 or 2,3,5-7, default 1"))
           ->type_name("LIST")
           ->group(group);
       if (FindOption(family.options, "covariance") != nullptr) {
@@ -311,7 +323,7 @@ class CommandLine {
             ->type_name("NAMES")
             ->group(group);
       }
-      if (family.structure == "mixture") {
+      if (!family.emission.empty()) {
         leaf->add_option("--emissions", options.emissions,
                          "Families to compare, with commas, such as gaussian,student-t; this\n"
                          "command's own has its options, the others their defaults")
@@ -330,10 +342,10 @@ class CommandLine {
           "only the last, which is then minus the sum of squares")
           ->type_name("NAME")
           ->group(group);
-      // The number of components, which comes first, is a list here.
       AddFitOptions(leaf, family, family.structure_options.subspan(1), /*is_sweep=*/true);
-      leaf->footer(absl::StrCat("Example:\n  emctl sweep ", std::string(family.name),
-                                " --data data.csv --components 1-9 --model mine"));
+      leaf->footer(
+          absl::StrCat("Example:\n  emctl sweep ", std::string(family.name), " --data data.csv ",
+                       family.sequential() ? "--states" : "--components", " 1-9 --model mine"));
     }
   }
 
@@ -346,6 +358,10 @@ class CommandLine {
         ->type_name("DATASET")
         ->group(data);
     AddReading(leaf, options.reading, data);
+    if (family.sequential()) {
+      AddSpecOptions(leaf, SequenceOptions(), "sequences.", is_sweep, options.spec);
+      ExcludeEachOther(leaf, {"--sequence-column", "--sequence-lengths"});
+    }
     leaf->add_option("--keep", options.keep,
                      "Keep the uploaded data on the server as datasets/ID; without it the data\n"
                      "is deleted when the fit has it")
@@ -365,6 +381,12 @@ class CommandLine {
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
           ->group("Model");
     };
+    if (family.sequential() && !is_sweep) {  // whose candidates differ in their states
+      add_words("--allow-transition", options.allow_transitions, "I,J",
+                "One from state I to state J beside those of --transitions (repeatable)");
+      add_words("--forbid-transition", options.forbid_transitions, "I,J",
+                "None from state I to state J (repeatable)");
+    }
     if (family.emission == "product") {
       add_words("--part", options.parts, "NAME=FAMILY:COLUMN,COLUMN,...",
                 "Columns with an emission of their own (repeatable)");
@@ -404,15 +426,33 @@ class CommandLine {
                      "a file without names by order")
         ->type_name("FILE");
     AddReading(leaf, arguments.reading, "Data");
-    leaf->add_flag("--by-position", arguments.reading.by_position,
-                   "Match the columns of --data to the model's by order, whatever their names")
+    leaf->add_flag(
+            "--by-position", arguments.reading.by_position,
+            "Match the columns of --data to the model's by order, whatever their names; that of\n"
+            "--sequence-column comes last")
         ->group("Data");
+    AddSpecOptions(leaf, SequenceOptions().first(kNumCuts), "", /*is_sweep=*/false,
+                   arguments.sequences);
+    ExcludeEachOther(leaf, {"--sequence-column", "--sequence-lengths"});
     leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
         ->type_name("FILE");
     leaf->add_option("--outputs", arguments.outputs,
                      "What to compute: labels (default), posteriors, log-densities, imputed,\n"
-                     "imputed-variances")
+                     "imputed-variances; of sequences also filtered, decoded,\n"
+                     "sequence-log-likelihoods, path-log-probabilities, forecasts, residuals,\n"
+                     "forecast-residuals, best-paths. Labels of sequences are most probable\n"
+                     "paths, decoded states most probable row by row; residuals are normal\n"
+                     "where the model is true, given all other rows or the rows before")
         ->type_name("NAMES");
+    AddNumber<int64_t>(leaf, "--forecast-horizon", arguments.forecast_horizon,
+                       "With --outputs forecasts: rows to look ahead from each row, default 1.\n"
+                       "Rows of missing cells at the end of --data are forecast too: with\n"
+                       "--outputs filtered,imputed,imputed-variances one row further each")
+        ->group("Sequences");
+    AddNumber<int32_t>(leaf, "--num-paths", arguments.num_paths,
+                       "With --outputs best-paths: most probable paths of each sequence, default\n"
+                       "1; -1 where a sequence has fewer")
+        ->group("Sequences");
     leaf->add_option("--dataset", arguments.dataset,
                      "Predict a dataset on the server instead, as a job that makes a dataset")
         ->type_name("DATASET");
@@ -421,7 +461,8 @@ class CommandLine {
     leaf->add_flag("--detach", arguments.detach, "Print the job's name and do not wait for it");
     leaf->footer(
         "Example:\n  emctl predict geyser --data new.csv --output labels.csv "
-        "--outputs labels,posteriors");
+        "--outputs labels,posteriors\n"
+        "  emctl predict quakes --data quakes.csv --outputs forecasts --forecast-horizon 5");
   }
 
   void AddSample() {
@@ -431,11 +472,19 @@ class CommandLine {
                           });
     SampleArguments& arguments = command_.sample;
     leaf->add_option("MODEL", arguments.model, "NAME, NAME@ALIAS or NAME/versions/N")->required();
-    AddNumber(leaf, "-n,--rows", arguments.num_rows, "Rows to draw, default 1");
-    AddNumber(leaf, "--seed", arguments.seed, "Seed of the draw, default 0");
+    AddNumber<int64_t>(leaf, "-n,--rows", arguments.num_rows,
+                       "Rows to draw, default 1; of a model of\n"
+                       "sequences one sequence");
+    AddNumber<uint64_t>(leaf, "--seed", arguments.seed, "Seed of the draw, default 0");
     leaf->add_option("--output", arguments.output, "CSV file to write, default the standard output")
         ->type_name("FILE");
-    leaf->add_flag("--labels", arguments.labels, "Add the component of each row as last column");
+    leaf->add_flag("--labels", arguments.labels,
+                   "Add the component, or the state, of each row as last column");
+    AddSpecOptions(leaf, kLengthsToDraw, "", /*is_sweep=*/false, arguments.sequences);
+    leaf->add_option("--sequence-column", arguments.sequence_column,
+                     "Add the number of each row's sequence, from 0, as first column of this name")
+        ->type_name("NAME")
+        ->group("Sequences");
   }
 
   void AddJobs() {

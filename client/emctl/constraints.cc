@@ -29,6 +29,7 @@ struct Place {
 struct Extent {
   int64_t size = 0;  // 0: not known
   const std::vector<std::string>* names = nullptr;
+  std::string option = "--levels";  // which says the size
 };
 
 absl::Status NotAPlace(const std::string& word, absl::string_view must) {
@@ -60,12 +61,13 @@ class PlaceParser {
     if (!indices.ok() || indices->empty()) return NotAPlace(word, "ARRAY[I,J]");
     int64_t element = 0;
     for (size_t i = 0; i < indices->size(); ++i) {
-      const Extent extent = i == 0 ? Extent() : ExtentOf(*block, column);
+      const Extent extent = i == 0 ? Extent() : ExtentOf(*block, place.array, column);
       const absl::StatusOr<int64_t> index = ParseIndex((*indices)[i], extent);
       if (!index.ok())
         return absl::InvalidArgumentError(absl::StrCat(word, ": ", index.status().message()));
       if (i > 0 && extent.size == 0) {
-        return NotAPlace(word, "of an array whose size is known; say --levels");
+        return NotAPlace(word,
+                         absl::StrCat("of an array whose size is known; say ", extent.option));
       }
       if (i > 0 && element > (std::numeric_limits<int64_t>::max() - *index) / extent.size) {
         return NotAPlace(word, "of an array that fits in memory");
@@ -113,24 +115,30 @@ class PlaceParser {
     return number;
   }
 
-  static Extent ExtentOf(const ModelledColumns& block, std::optional<int64_t> column) {
-    if (!column.has_value()) return {static_cast<int64_t>(block.names.size()), &block.names};
+  static Extent ExtentOf(const ModelledColumns& block, const std::string& array,
+                         std::optional<int64_t> column) {
+    if (const auto width = block.widths.find(array); width != block.widths.end()) {
+      return {.size = width->second.size, .names = nullptr, .option = width->second.option};
+    }
+    if (!column.has_value()) {
+      return {.size = static_cast<int64_t>(block.names.size()), .names = &block.names};
+    }
     const size_t c = static_cast<size_t>(*column);
     if (c >= block.num_levels.size()) return {};
-    return {block.num_levels[c], &block.levels[c]};
+    return {.size = block.num_levels[c], .names = &block.levels[c]};
   }
 
   static absl::StatusOr<int64_t> ParseIndex(const std::string& word, const Extent& extent) {
-    if (extent.names != nullptr) {
+    const bool has_names = extent.names != nullptr && !extent.names->empty();
+    if (has_names) {
       if (const auto named = IndexOf(*extent.names, word); named.has_value()) return *named;
     }
     int64_t index = 0;
     const bool is_number = absl::SimpleAtoi(word, &index) && index >= 0;
     if (!is_number || (extent.size > 0 && index >= extent.size)) {
-      return NotAPlace(word, extent.size > 0
-                                 ? absl::StrCat("an index from 0 to ", extent.size - 1,
-                                                extent.names->empty() ? "" : " or a name")
-                                 : "an index, 0 or more");
+      return NotAPlace(word, extent.size > 0 ? absl::StrCat("an index from 0 to ", extent.size - 1,
+                                                            has_names ? " or a name" : "")
+                                             : "an index, 0 or more");
     }
     return index;
   }

@@ -16,6 +16,13 @@ struct ModelledColumns {
   std::vector<std::string> names;
   std::vector<std::vector<std::string>> levels;  // of each column; empty: not known by name
   std::vector<int64_t> num_levels;               // of each column; 0: not known
+
+  // Arrays whose second dimension does not run over columns, such as transitions.
+  struct Width {
+    int64_t size = 0;    // 0: not known
+    std::string option;  // which says it
+  };
+  std::map<std::string, Width> widths = {};
 };
 
 // Adds `fixed` ("ARRAY[I,J]=VALUE", "ARRAY=VALUE,VALUE,...": all elements, or one value for all)

@@ -36,19 +36,29 @@ constexpr KnownField kFieldOptions[] = {
     {"dataset_id", "--id/--keep"},
     {"job.predict.columns", "--columns"},
     {"job.predict.dataset", "--dataset"},
+    {"job.predict.forecast_horizon", "--forecast-horizon"},
     {"job.predict.model", "MODEL"},
+    {"job.predict.num_paths", "--num-paths"},
     {"job.predict.output_dataset_id", "--output-dataset"},
     {"job.predict.outputs", "--outputs"},
+    {"job.predict.sequences.column", "--sequence-column"},
+    {"job.predict.sequences.lengths", "--sequence-lengths", true},
+    {"job.predict.sequences", "--sequence-column/--sequence-lengths"},
     {"job.sweep.base.model", "--components"},
     {"job.sweep.covariances", "--covariances"},
     {"job.sweep.criterion", "--criterion"},
     {"job.sweep.emissions", "--emissions", true},
     {"job.sweep.num_components", "--components"},
     {"job.timeout", "--timeout"},
+    {"forecast_horizon", "--forecast-horizon"},
     {"model", "MODEL"},
     {"model_id", "--model"},
+    {"num_paths", "--num-paths"},
     {"num_rows", "-n/--rows"},
     {"outputs", "--outputs"},
+    {"sequence_lengths", "--sequence-lengths"},
+    {"sequences.lengths", "--sequence-lengths", true},
+    {"sequences", "--sequence-column/--sequence-lengths"},
     {"table.columns", "--data"},
 };
 
@@ -58,10 +68,17 @@ constexpr KnownField kFitFieldOptions[] = {
     {"model.kmeans.constraints", "--fix/--tie"},
     {"model.kmeans.constraints.fixed", "--fix", true},
     {"model.kmeans.constraints.tied", "--tie", true},
+    {"model.hidden_markov.allowed_transitions", "--allow-transition/--forbid-transition"},
+    {"model.hidden_markov.constraints", "--fix/--tie"},
+    {"model.hidden_markov.constraints.fixed", "--fix", true},
+    {"model.hidden_markov.constraints.tied", "--tie", true},
+    {"model.hidden_markov.emission.product.parts", "--part/--part-option", true},
     {"model.mixture.constraints", "--fix/--tie"},
     {"model.mixture.constraints.fixed", "--fix", true},
     {"model.mixture.constraints.tied", "--tie", true},
     {"model.mixture.emission.product.parts", "--part/--part-option", true},
+    {"sequences", "--sequence-column/--sequence-lengths"},
+    {"sequences.lengths", "--sequence-lengths", true},
     {"start.model", "--start-from"},
     {"start.parameters", "--start-from", true},
     {"start.responsibility_columns", "--start-responsibilities", true},
@@ -84,6 +101,7 @@ std::vector<FieldOption> AllFieldOptions() {
       }
     };
     add(prefix, FitSpecOptions());
+    add(prefix + "sequences.", SequenceOptions());
     add_known(prefix, kFitFieldOptions);
     for (const FamilyCommand& family : FamilyCommands()) {
       const std::string model = prefix + "model.";
@@ -98,14 +116,18 @@ std::vector<FieldOption> AllFieldOptions() {
 struct Match {
   const FieldOption* entry = nullptr;
   std::string_view in_brackets;
-  std::string_view rest;  // ": ..."
+  std::string_view subfield;  // without the dot before it
+  std::string_view rest;      // ": ..."
 };
 
 Match FindEntry(std::string_view message) {
   static const auto& all = *new std::vector<FieldOption>(AllFieldOptions());
   for (const FieldOption& entry : all) {
     if (message.substr(0, entry.field.size()) != entry.field) continue;
-    Match match{.entry = &entry, .in_brackets = {}, .rest = message.substr(entry.field.size())};
+    Match match{.entry = &entry,
+                .in_brackets = {},
+                .subfield = {},
+                .rest = message.substr(entry.field.size())};
     if (match.rest.substr(0, 1) == "[") {
       const size_t end = match.rest.find(entry.subfields ? "]" : "]: ");
       if (end == std::string_view::npos) continue;
@@ -113,7 +135,9 @@ Match FindEntry(std::string_view message) {
       match.rest.remove_prefix(end + 1);
     }
     if (entry.subfields && match.rest.substr(0, 1) == ".") {
-      match.rest.remove_prefix(std::min(match.rest.find(": "), match.rest.size()));
+      const size_t end = std::min(match.rest.find(": "), match.rest.size());
+      match.subfield = match.rest.substr(1, end - 1);
+      match.rest.remove_prefix(end);
     }
     if (match.rest.substr(0, 2) == ": ") return match;
   }
@@ -131,8 +155,13 @@ std::string InOptions(const std::string& message) {
     const std::string subject =
         is_column ? absl::StrCat("column \"", std::string(match.in_brackets), "\"")
                   : std::string(match.entry->option);
-    out = absl::StrCat(subject, std::string(match.rest));
-    if (is_column && absl::StrContains(out, " in row ")) {
+    // A file of parameters has several arrays; what other options stand for is one thing.
+    const bool is_array = match.entry->option == "--start-from" && !match.subfield.empty();
+    out = absl::StrCat(subject, is_array ? ": " : "",
+                       is_array ? std::string(match.subfield) : std::string(),
+                       std::string(match.rest));
+    const bool has_rows = is_column || subject.starts_with("--sequence");
+    if (has_rows && absl::StrContains(out, " in row ")) {
       absl::StrAppend(&out, "; rows count from 0");
     }
   }

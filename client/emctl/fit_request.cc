@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "client/csv.h"
 #include "client/emctl/constraints.h"
 #include "client/emctl/json.h"
@@ -135,6 +137,62 @@ absl::Status SetStart(const FitOptions& options, v1::FitSpec& spec) {
   return absl::OkStatus();
 }
 
+bool HasTransition(v1::TransitionPattern pattern, int64_t from, int64_t to) {
+  if (pattern == v1::TRANSITION_PATTERN_LEFT_RIGHT) return to >= from;
+  if (pattern == v1::TRANSITION_PATTERN_STEPWISE) return to == from || to == from + 1;
+  return true;
+}
+
+// Which transitions there are, one by one, where the pattern alone does not say.
+absl::Status SetTransitions(const FitOptions& options, v1::HiddenMarkovSpec& spec) {
+  if (options.allow_transitions.empty() && options.forbid_transitions.empty()) {
+    return absl::OkStatus();
+  }
+  constexpr int64_t kMostStates = 4096;  // so that the list fits a message
+  const int64_t num_states = spec.has_num_states() ? spec.num_states() : 1;
+  if (!(num_states >= 1 && num_states <= kMostStates)) {
+    return Refused("-k/--states/--components", absl::StrCat(num_states),
+                   absl::StrCat("from 1 to ", kMostStates,
+                                " with --allow-transition and --forbid-transition"));
+  }
+  if (!options.allow_transitions.empty() && HasTransition(spec.transitions(), 1, 0)) {
+    return Refused("--allow-transition", options.allow_transitions.front(),
+                   "with --transitions left-right or stepwise, to which it adds; of full ones "
+                   "--forbid-transition takes away");
+  }
+  for (int64_t from = 0; from < num_states; ++from) {
+    for (int64_t to = 0; to < num_states; ++to) {
+      spec.add_allowed_transitions(HasTransition(spec.transitions(), from, to));
+    }
+  }
+  const auto set = [&](const char* option, const std::string& word, bool allowed) {
+    const std::vector<std::string> indices = absl::StrSplit(word, ',');
+    int64_t from = -1;
+    int64_t to = -1;
+    const bool is_pair = indices.size() == 2 && absl::SimpleAtoi(indices[0], &from) &&
+                         absl::SimpleAtoi(indices[1], &to);
+    if (!(is_pair && from >= 0 && to >= 0 && from < num_states && to < num_states)) {
+      return Refused(option, word,
+                     absl::StrCat("I,J: from state I to state J, each from 0 to ", num_states - 1));
+    }
+    const auto element = static_cast<int>(from * num_states + to);
+    if (spec.allowed_transitions(element) == allowed) {
+      return Refused(
+          option, word,
+          allowed ? "a transition that there is not yet" : "a transition that there still is");
+    }
+    spec.set_allowed_transitions(element, allowed);
+    return absl::OkStatus();
+  };
+  for (const std::string& word : options.allow_transitions) {
+    if (absl::Status status = set("--allow-transition", word, true); !status.ok()) return status;
+  }
+  for (const std::string& word : options.forbid_transitions) {
+    if (absl::Status status = set("--forbid-transition", word, false); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 // Columns that are read but not modelled.
 std::vector<std::string> SideColumns(const v1::FitSpec& spec) {
   std::vector<std::string> columns(spec.plausibility_columns().begin(),
@@ -143,6 +201,7 @@ std::vector<std::string> SideColumns(const v1::FitSpec& spec) {
   columns.insert(columns.end(), responsibilities.begin(), responsibilities.end());
   if (!spec.weight_column().empty()) columns.push_back(spec.weight_column());
   if (!spec.label_column().empty()) columns.push_back(spec.label_column());
+  if (!spec.sequences().column().empty()) columns.push_back(spec.sequences().column());
   return columns;
 }
 
@@ -161,9 +220,13 @@ absl::StatusOr<v1::FitSpec> SpecOf(const FitOptions& options) {
   SetField(*spec.mutable_model(), options.family->message, "");
   if (!spec.model_id().empty()) spec.set_model_id(ResourceId("models", spec.model_id()));
   if (absl::Status status = SetStart(options, spec); !status.ok()) return status;
+  if (options.family->sequential()) {
+    const absl::Status status =
+        SetTransitions(options, *spec.mutable_model()->mutable_hidden_markov());
+    if (!status.ok()) return status;
+  }
   if (options.family->emission != "product") return spec;
-  v1::ProductEmission& product =
-      *spec.mutable_model()->mutable_mixture()->mutable_emission()->mutable_product();
+  v1::ProductEmission& product = *MutableEmissionOf(*spec.mutable_model()).mutable_product();
   if (options.parts.empty()) {
     return absl::InvalidArgumentError(
         "--part: must be given, at least once: NAME=FAMILY:COLUMN,COLUMN,...");
@@ -180,7 +243,7 @@ absl::StatusOr<v1::FitSpec> SpecOf(const FitOptions& options) {
 client::DataFileOptions ReadingOf(const FitOptions& options, const v1::FitSpec& spec) {
   client::DataFileOptions reading = options.reading;
   reading.columns.assign(spec.columns().begin(), spec.columns().end());
-  for (const v1::ProductPart& part : spec.model().mixture().emission().product().parts()) {
+  for (const v1::ProductPart& part : EmissionOf(spec.model()).product().parts()) {
     const bool takes_categories = FamilyOf(part.emission()).takes_categories;
     for (const std::string& column : part.columns()) {
       if (!Contains(reading.columns, column)) reading.columns.push_back(column);
@@ -197,8 +260,9 @@ client::DataFileOptions ReadingOf(const FitOptions& options, const v1::FitSpec& 
     reading.all_categories = true;
     reading.numbers = side;
   }
-  // Components may have names too.
+  // Components and sequences may have names too.
   if (!spec.label_column().empty()) reading.categories.push_back(spec.label_column());
+  if (!spec.sequences().column().empty()) reading.categories.push_back(spec.sequences().column());
   if (spec.start().responsibility_columns().columns_size() == 1) {
     reading.categories.push_back(spec.start().responsibility_columns().columns(0));
   }
@@ -207,7 +271,7 @@ client::DataFileOptions ReadingOf(const FitOptions& options, const v1::FitSpec& 
 
 absl::Status AddConstraints(const FitOptions& options, const std::vector<v1::Column>& columns,
                             v1::FitSpec& spec) {
-  const auto& categorical = spec.model().mixture().emission().categorical();
+  const auto& categorical = EmissionOf(spec.model()).categorical();
   std::map<std::string, ModelledColumns> blocks;
   const auto add = [&](const std::string& block, const std::string& name) {
     const auto found =
@@ -227,7 +291,7 @@ absl::Status AddConstraints(const FitOptions& options, const std::vector<v1::Col
     modelled.levels.emplace_back(found->levels().begin(), found->levels().end());
     modelled.num_levels.push_back(num_levels);
   };
-  const auto& parts = spec.model().mixture().emission().product().parts();
+  const auto& parts = EmissionOf(spec.model()).product().parts();
   for (const v1::ProductPart& part : parts) {
     for (const std::string& column : part.columns()) {
       add(part.name(), column);
@@ -242,10 +306,15 @@ absl::Status AddConstraints(const FitOptions& options, const std::vector<v1::Col
     const bool is_default = parts.empty() && spec.columns().empty();
     if (is_default && !Contains(side, column.name())) add("", column.name());
   }
-  v1::ModelSpec& model = *spec.mutable_model();
+  if (spec.model().has_hidden_markov()) {
+    const v1::HiddenMarkovSpec& hmm = spec.model().hidden_markov();
+    blocks[""].widths = {
+        {"transitions", {.size = hmm.num_states(), .option = "--states"}},
+        {"durations", {.size = hmm.max_duration(), .option = "--max-duration"}},
+    };
+  }
   return AddConstraints(options.fix, options.tie, blocks,
-                        model.has_kmeans() ? *model.mutable_kmeans()->mutable_constraints()
-                                           : *model.mutable_mixture()->mutable_constraints());
+                        MutableConstraintsOf(*spec.mutable_model()));
 }
 
 }  // namespace emserve::emctl

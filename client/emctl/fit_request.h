@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/data_file.h"
+#include "client/emctl/model_spec.h"
 #include "client/emctl/spec_options.h"
 #include "emserve/v1/dataset.pb.h"
 #include "emserve/v1/job.pb.h"
@@ -29,14 +30,16 @@ struct FitOptions {
   std::string start_from;           // a file of parameters (.json) or a stored model
   std::vector<std::string> fix;     // constraints.h
   std::vector<std::string> tie;
-  std::vector<std::string> parts;         // NAME=FAMILY:COLUMN,...
-  std::vector<std::string> part_options;  // NAME.OPTION=VALUE, or NAME.FLAG
+  std::vector<std::string> allow_transitions;   // I,J: beside those of the pattern
+  std::vector<std::string> forbid_transitions;  // I,J
+  std::vector<std::string> parts;               // NAME=FAMILY:COLUMN,...
+  std::vector<std::string> part_options;        // NAME.OPTION=VALUE, or NAME.FLAG
   std::optional<absl::Duration> timeout;
   bool detach = false;
 
   // Whether anything is said of the family's emission.
   bool has_family_options() const {
-    return !parts.empty() || spec.model().mixture().emission().ByteSizeLong() > 0;
+    return !parts.empty() || EmissionOf(spec.model()).ByteSizeLong() > 0;
   }
 };
 

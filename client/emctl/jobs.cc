@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/emctl/exit_status.h"
+#include "client/emctl/model_spec.h"
 #include "client/emctl/summary.h"
 #include "client/emctl/sweep.h"
 #include "client/emctl/text.h"
@@ -92,12 +93,9 @@ v1::FitSpec BestOf(const v1::Job& job) {
   if (best < 0 || best >= job.sweep_result().rows_size()) return spec;
   const v1::SweepRow& row = job.sweep_result().rows(best);
   v1::ModelSpec& model = *spec.mutable_model();
-  if (model.has_kmeans()) {
-    model.mutable_kmeans()->set_num_components(row.num_components());
-    return spec;
-  }
-  model.mutable_mixture()->set_num_components(row.num_components());
-  v1::EmissionSpec& emission = *model.mutable_mixture()->mutable_emission();
+  SetNumComponents(row.num_components(), model);
+  if (model.has_kmeans()) return spec;
+  v1::EmissionSpec& emission = MutableEmissionOf(model);
   if (row.has_emission() && row.emission() >= 0 && row.emission() < sweep.emissions_size()) {
     emission = sweep.emissions(row.emission());
   }

@@ -1,11 +1,13 @@
 #include "client/emctl/json.h"
 
+#include <cmath>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/emctl/derived.h"
 #include "client/emctl/words.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -19,7 +21,7 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 Json Nested(std::span<const double> values, std::span<const int64_t> shape) {
-  if (shape.empty()) return values[0];
+  if (shape.empty()) return NumberToJson(values[0]);
   Json out = Json::array();
   const size_t extent = static_cast<size_t>(shape[0]);
   const size_t stride = extent == 0 ? 0 : values.size() / extent;
@@ -72,8 +74,8 @@ Json ValueToJson(const Message& message, const FieldDescriptor& field, int index
       return one ? reflection.GetFloat(message, &field)
                  : reflection.GetRepeatedFloat(message, &field, index);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return one ? reflection.GetDouble(message, &field)
-                 : reflection.GetRepeatedDouble(message, &field, index);
+      return NumberToJson(one ? reflection.GetDouble(message, &field)
+                              : reflection.GetRepeatedDouble(message, &field, index));
     case FieldDescriptor::CPPTYPE_STRING:
       return one ? reflection.GetString(message, &field)
                  : reflection.GetRepeatedString(message, &field, index);
@@ -96,6 +98,11 @@ bool HasValue(const Message& message, const FieldDescriptor& field) {
 }
 
 }  // namespace
+
+Json NumberToJson(double value) {
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return value;
+}
 
 Json TensorToJson(const v1::Tensor& tensor) {
   const absl::StatusOr<std::vector<double>> values = DecodeTensor(tensor, "tensor");
@@ -199,6 +206,13 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
         std::vector<std::string>(column.levels().begin(), column.levels().end());
   }
   if (!levels.empty()) document["levels"] = std::move(levels);
+  if (version.derived_size() > 0) {
+    // Numbers without end are null, as are shares that there are not.
+    for (const char* name : {"expected_durations", "stationary"}) {
+      const std::vector<double> values = DerivedOf(version, name);
+      document[name] = values.empty() ? Json() : Json(values);
+    }
+  }
   if (report.past_observations() > 0) document["past_observations"] = report.past_observations();
   if (!version.has_parameters()) {
     for (const char* key : {"family", "num_rows", "columns", "parameters"}) document[key] = nullptr;

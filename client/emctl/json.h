@@ -14,10 +14,14 @@ namespace emserve::emctl {
 // Members keep their order.
 using Json = nlohmann::ordered_json;
 
+// JSON has no NaN and no infinity. NaN, a cell that is missing, becomes null; an infinity, e.g. the
+// logarithm of a probability of 0, the string "Infinity" or "-Infinity", as in protobuf's JSON.
+Json NumberToJson(double value);
+
 // The message with its field names as they are in the protos, and its values as a person expects
 // them: integers as numbers, enum values as lower-case words, times as RFC 3339, durations in
 // seconds, tensors as nested arrays, parameters as an object of them, errors as {code, message}.
-// Fields without a value are left out. JSON has no NaN and infinity: they become null.
+// Fields without a value are left out, and numbers are as NumberToJson has them.
 Json ToJson(const google::protobuf::Message& message);
 
 // The elements of a tensor as nested arrays of its shape; null if it is not consistent.

@@ -26,6 +26,7 @@ std::string ParseNumberInto(const std::string& word, T& value) {
   } else {
     T parsed = 0;
     if (!absl::SimpleAtoi(word, &parsed)) {
+      if (std::is_same_v<T, int64_t>) return "an integer";
       return absl::StrCat("an integer from ", std::numeric_limits<T>::min(), " to ",
                           std::numeric_limits<T>::max());
     }

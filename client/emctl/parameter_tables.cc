@@ -11,6 +11,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/emctl/derived.h"
+#include "client/emctl/model_spec.h"
 #include "client/emctl/text.h"
 #include "proto/wire/tensor.h"
 
@@ -23,13 +25,14 @@ constexpr size_t kMostColumns = 12;
 constexpr size_t kMostMatrices = 12;
 constexpr char kProbabilities[] = "probabilities_";
 
-// A parameter, with what its dimensions run over: 'k' components, 'd' columns of the block.
+// A parameter, with what its dimensions run over: 'k' components or states, 'd' columns of the
+// block, 's' the states that transitions lead to, 't' steps of time from 1.
 struct Array {
   std::string name;
   std::string axes;
   std::vector<int64_t> shape;
   std::vector<double> values;
-  std::vector<std::string> names;  // of what 'd' runs over
+  std::vector<std::string> names;  // of what the last dimension runs over, but for 'k'
 };
 
 v1::Covariance CovarianceOf(const v1::EmissionSpec& emission) {
@@ -37,11 +40,20 @@ v1::Covariance CovarianceOf(const v1::EmissionSpec& emission) {
                                   : emission.gaussian().covariance();
 }
 
+// Of hidden Markov models: one number for each state, however many there are.
+bool IsOfEachState(const std::string& name) {
+  return name == "initial" || name == "duration_rates" || name == "duration_means" ||
+         name == "duration_sizes";
+}
+
 // Shapes alone do not tell: with as many components as columns [K] and [D] look the same.
 std::string AxesOf(const v1::EmissionSpec& emission, const std::string& name, int rank) {
   for (const char* per_component : {"weights", "concentrations", "degrees_of_freedom"}) {
     if (name == per_component) return "k";
   }
+  if (IsOfEachState(name)) return "k";
+  if (name == "transitions") return "ks";
+  if (name == "durations") return "kt";
   if (name == "noise_minimum" || name == "noise_maximum") return "d";
   if (name == "covariances") return rank == 3 ? "kdd" : "dd";
   if (name != "variances") return rank == 2 ? "kd" : "";
@@ -78,7 +90,7 @@ struct Block {
 };
 
 Block BlockOf(const v1::ModelVersion& version, const std::string& array) {
-  const v1::EmissionSpec& emission = version.spec().model().mixture().emission();
+  const v1::EmissionSpec& emission = EmissionOf(version.spec().model());
   for (const v1::ProductPart& part : emission.product().parts()) {
     Block block{.prefix = part.name() + ".", .emission = &part.emission(), .columns = {}};
     if (!absl::StartsWith(array, block.prefix)) continue;
@@ -113,8 +125,14 @@ Array Decode(const v1::ModelVersion& version, const v1::NamedTensor& named) {
   absl::StatusOr<std::vector<double>> values = DecodeTensor(named.tensor(), named.name());
   if (values.ok()) array.values = *std::move(values);
   if (array.axes.size() != array.shape.size()) array.axes.clear();
+  if (array.axes == "ks" || array.axes == "kt") {
+    const int64_t first = array.axes == "kt" ? 1 : 0;
+    array.names.clear();
+    for (int64_t j = 0; j < array.shape[1]; ++j) array.names.push_back(absl::StrCat(first + j));
+  }
   // One number for all components.
-  if (array.axes == "k" && array.values.size() == 1 && name != "weights") array.axes.clear();
+  const bool is_of_each = name == "weights" || IsOfEachState(name);
+  if (array.axes == "k" && array.values.size() == 1 && !is_of_each) array.axes.clear();
   return array;
 }
 
@@ -131,6 +149,9 @@ class Tables {
     const auto& separation = version.report().criteria().separation();
     separation_.assign(separation.begin(), separation.end());
     has_noise_ = version.spec().model().mixture().noise();
+    has_states_ = version.spec().model().has_hidden_markov();
+    expected_durations_ = DerivedOf(version, "expected_durations");
+    stationary_ = DerivedOf(version, "stationary");
   }
 
   std::string ToString() {
@@ -152,10 +173,10 @@ class Tables {
  private:
   void Add(const Array& array) {
     const auto rows = static_cast<size_t>(array.shape.empty() ? 1 : array.shape[0]);
-    const bool has_columns = array.axes.find('d') != std::string::npos;
+    const bool has_columns = array.axes.find_first_of("dst") != std::string::npos;
     if (array.values.empty() || (has_columns && array.names.size() > kMostColumns)) {
       too_large_.push_back(ShapeText(array));
-    } else if (array.axes == "kd") {
+    } else if (array.axes == "kd" || array.axes == "ks" || array.axes == "kt") {
       if (rows <= kMostComponents) AddRows(array, rows);
     } else if (array.axes == "d") {
       AddVector(array);
@@ -181,17 +202,22 @@ class Tables {
   // One table for all that is one number per component.
   void AddComponents() {
     if (num_components_ > kMostComponents) {
-      too_large_.push_back(absl::StrCat("the parameters of ", num_components_, " components"));
+      too_large_.push_back(absl::StrCat("the parameters of ", num_components_,
+                                        has_states_ ? " states" : " components"));
       return;
     }
     const bool has_separation = num_components_ > 1 && separation_.size() == num_components_;
     const auto of_component = [](const Array& array) { return array.axes == "k"; };
     if (!has_separation && std::none_of(arrays_.begin(), arrays_.end(), of_component)) return;
-    TextTable table("rr" + std::string(arrays_.size(), 'r'));
-    std::vector<std::string> head = {"component"};
+    TextTable table("rrrr" + std::string(arrays_.size(), 'r'));
+    std::vector<std::string> head = {has_states_ ? "state" : "component"};
     for (const Array& array : arrays_) {
       if (of_component(array)) head.push_back(Printable(array.name));
     }
+    const bool has_durations = expected_durations_.size() == num_components_;
+    const bool has_stationary = stationary_.size() == num_components_;
+    if (has_durations) head.push_back("expected duration");
+    if (has_stationary) head.push_back("stationary");
     if (has_separation) head.push_back("separation");
     table.Add(std::move(head));
     for (size_t k = 0; k < num_components_; ++k) {
@@ -201,6 +227,8 @@ class Tables {
           row.push_back(k < array.values.size() ? Short(array.values[k]) : "");
         }
       }
+      if (has_durations) row.push_back(Short(expected_durations_[k]));
+      if (has_stationary) row.push_back(Short(stationary_[k]));
       if (has_separation) row.push_back(Short(separation_[k]));
       table.Add(std::move(row));
     }
@@ -251,6 +279,9 @@ class Tables {
   std::vector<Array> arrays_;
   std::vector<double> separation_;
   bool has_noise_ = false;
+  bool has_states_ = false;
+  std::vector<double> expected_durations_;
+  std::vector<double> stationary_;
   size_t num_components_ = 0;
   std::vector<std::string> too_large_;
   std::string out_;

@@ -8,8 +8,9 @@
 
 namespace emserve::emctl {
 
-// One table for what is one number per component, with the fit's separation beside it, and one for
-// each larger array; those that a terminal cannot hold are named at the end.
+// One table for what is one number per component, with the fit's separation beside it, and of
+// states what the server derives; and one for each larger array. Those that a
+// terminal cannot hold are named at the end.
 std::string ParameterTables(const v1::ModelVersion& version);
 
 }  // namespace emserve::emctl

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
 #include "client/file.h"
+#include "client/sequences.h"
 
 namespace emserve::emctl {
 namespace {
@@ -53,15 +56,28 @@ struct ModelColumns {
   std::vector<std::vector<std::string>> levels;
 };
 
+// Arrays with an entry for each of the model's columns.
+bool IsOfColumns(std::string_view array) {
+  constexpr std::string_view kArrays[] = {"imputed",        "imputed_variances",
+                                          "forecast_means", "forecast_variances",
+                                          "residuals",      "forecast_residuals"};
+  return std::find(std::begin(kArrays), std::end(kArrays), array) != std::end(kArrays);
+}
+
+// Arrays whose entries are values of the model's columns, categories as codes.
+bool HoldsCells(std::string_view array) { return array == "imputed" || array == "forecast_means"; }
+
+// An array's name in the singular: "forecast_variances" is "forecast_variance".
+std::string ColumnStem(const std::string& array) {
+  if (absl::EndsWith(array, "ies")) return absl::StrCat(array.substr(0, array.size() - 3), "y");
+  return absl::EndsWith(array, "s") ? array.substr(0, array.size() - 1) : array;
+}
+
 // The columns of an array in a CSV file, as the API names those of a prediction's dataset.
 std::vector<std::string> ColumnNames(const client::NamedArray& array, const ModelColumns& columns) {
-  std::string stem = array.name;
-  if (stem == "labels") stem = "label";
-  if (stem == "posteriors") stem = "posterior";
-  if (stem == "log_densities") stem = "log_density";
-  if (stem == "imputed_variances") stem = "imputed_variance";
+  const std::string stem = ColumnStem(array.name);
   if (array.shape.size() < 2) return {stem};
-  const bool is_of_columns = stem == "imputed" || stem == "imputed_variance";
+  const bool is_of_columns = IsOfColumns(array.name);
   std::vector<std::string> names;
   for (int64_t j = 0; j < array.shape[1]; ++j) {
     const size_t c = static_cast<size_t>(j);
@@ -69,6 +85,24 @@ std::vector<std::string> ColumnNames(const client::NamedArray& array, const Mode
     names.push_back(absl::StrCat(stem, "_", has_name ? columns.names[c] : absl::StrCat(j)));
   }
   return names;
+}
+
+// The array with an entry for each row: what is of a sequence again for all of its rows.
+client::NamedArray ByRow(const client::NamedArray& array, const client::Prediction& prediction) {
+  if (!client::IsOfSequences(array.name)) return array;
+  client::NamedArray rows{.name = array.name, .shape = array.shape, .values = {}};
+  rows.shape[0] = prediction.num_rows;
+  const auto num_sequences = static_cast<size_t>(array.shape[0]);
+  const auto width = static_cast<ptrdiff_t>(array.values.size() / num_sequences);
+  for (size_t s = 0; s < num_sequences; ++s) {
+    const int64_t length =
+        prediction.sequence_lengths.empty() ? prediction.num_rows : prediction.sequence_lengths[s];
+    const auto begin = array.values.begin() + static_cast<ptrdiff_t>(s) * width;
+    for (int64_t i = 0; i < length; ++i) {
+      rows.values.insert(rows.values.end(), begin, begin + width);
+    }
+  }
+  return rows;
 }
 
 // Takes predictions chunk by chunk.
@@ -92,7 +126,7 @@ class CsvPredictions : public PredictionWriter {
       for (const client::NamedArray& array : prediction.outputs) {
         std::vector<std::string> names = ColumnNames(array, model_);
         levels_.resize(columns_.size() + names.size());
-        if (array.name == "imputed") {
+        if (HoldsCells(array.name)) {
           std::copy(model_.levels.begin(), model_.levels.end(),
                     levels_.begin() + static_cast<ptrdiff_t>(columns_.size()));
         }
@@ -100,10 +134,14 @@ class CsvPredictions : public PredictionWriter {
       }
       client::AppendCsvRecord(columns_, text);
     }
+    std::vector<client::NamedArray> outputs;
+    for (const client::NamedArray& array : prediction.outputs) {
+      outputs.push_back(ByRow(array, prediction));
+    }
     std::vector<double> row;
     for (size_t i = 0; i < static_cast<size_t>(prediction.num_rows); ++i) {
       row.clear();
-      for (const client::NamedArray& array : prediction.outputs) {
+      for (const client::NamedArray& array : outputs) {
         const size_t width = array.values.size() / static_cast<size_t>(prediction.num_rows);
         const auto begin = array.values.begin() + static_cast<ptrdiff_t>(i * width);
         row.insert(row.end(), begin, begin + static_cast<ptrdiff_t>(width));
@@ -132,12 +170,15 @@ class JsonPredictions : public PredictionWriter {
   absl::Status Add(const client::Prediction& prediction) override {
     for (const client::NamedArray& array : prediction.outputs) {
       Json& list = outputs_[array.name];
-      const size_t width = array.values.size() / static_cast<size_t>(prediction.num_rows);
-      for (size_t i = 0; i < static_cast<size_t>(prediction.num_rows); ++i) {
-        if (array.name == "labels") {
+      const auto num_entries = static_cast<size_t>(array.shape[0]);
+      const size_t width = array.values.size() / num_entries;
+      for (size_t i = 0; i < num_entries; ++i) {
+        if (array.name == "labels" || array.name == "decoded") {
           list.push_back(static_cast<int64_t>(array.values[i]));
+        } else if (array.name == "best_paths") {
+          list.push_back(States(std::span(array.values).subspan(i * width, width)));
         } else if (array.shape.size() == 1) {
-          list.push_back(array.values[i]);
+          list.push_back(NumberToJson(array.values[i]));
         } else {
           list.push_back(Row(array, std::span(array.values).subspan(i * width, width)));
         }
@@ -151,10 +192,15 @@ class JsonPredictions : public PredictionWriter {
   Json Take() { return std::move(outputs_); }
 
  private:
-  // Imputed categories by name.
+  static std::vector<int64_t> States(std::span<const double> values) {
+    return {values.begin(), values.end()};
+  }
+
+  // Imputed and forecast categories by name.
   Json Row(const client::NamedArray& array, std::span<const double> values) const {
-    Json row = values;
-    if (array.name != "imputed") return row;
+    Json row = Json::array();
+    for (const double value : values) row.push_back(NumberToJson(value));
+    if (!HoldsCells(array.name)) return row;
     for (size_t c = 0; c < std::min(values.size(), model_.levels.size()); ++c) {
       if (values[c] >= 0 && values[c] < static_cast<double>(model_.levels[c].size())) {
         row[c] = model_.levels[c][static_cast<size_t>(values[c])];
@@ -176,6 +222,9 @@ absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
   predict.set_model(ResourceName("models", arguments.model));
   predict.set_dataset(ResourceName("datasets", arguments.dataset));
   for (const v1::PredictionOutput output : outputs) predict.add_outputs(output);
+  if (arguments.forecast_horizon) predict.set_forecast_horizon(*arguments.forecast_horizon);
+  if (arguments.num_paths) predict.set_num_paths(*arguments.num_paths);
+  if (arguments.sequences.ByteSizeLong() > 0) *predict.mutable_sequences() = arguments.sequences;
   if (!arguments.output_dataset.empty()) {
     predict.set_output_dataset_id(ResourceId("datasets", arguments.output_dataset));
   }
@@ -191,7 +240,7 @@ absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
 // Streams the table through the model into `writer`; returns the version that predicted.
 absl::StatusOr<std::string> StreamTable(Session& session, const std::string& version,
                                         const client::Table& table,
-                                        const std::vector<v1::PredictionOutput>& outputs,
+                                        const client::PredictOptions& options,
                                         PredictionWriter& writer, bool show_progress) {
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
@@ -199,19 +248,53 @@ absl::StatusOr<std::string> StreamTable(Session& session, const std::string& ver
   const auto draw = show_progress ? DrawBar(session.line(), "predicting") : nullptr;
   const int64_t row_bytes = table.num_columns() * static_cast<int64_t>(sizeof(double));
   std::string predicted_by;
-  const absl::Status status =
-      (*client)->StreamPredict(version, table, {.outputs = outputs, .stop = stop.token()},
-                               [&](const client::Prediction& prediction) {
-                                 predicted_by = prediction.model_version;
-                                 if (draw) {
-                                   draw((prediction.first_row + prediction.num_rows) * row_bytes,
-                                        table.num_rows * row_bytes);
-                                 }
-                                 return writer.Add(prediction);
-                               });
+  client::PredictOptions stoppable = options;
+  stoppable.stop = stop.token();
+  const absl::Status status = (*client)->StreamPredict(
+      version, table, stoppable, [&](const client::Prediction& prediction) {
+        predicted_by = prediction.model_version;
+        if (draw) {
+          draw((prediction.first_row + prediction.num_rows) * row_bytes,
+               table.num_rows * row_bytes);
+        }
+        return writer.Add(prediction);
+      });
   session.line().Clear();
+  if (absl::IsResourceExhausted(status) && !options.sequence_lengths.empty()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(status.message(),
+                     "; a sequence must fit a message, unless the data is on the server: upload "
+                     "it with emctl datasets upload and say --dataset"));
+  }
   if (!status.ok()) return DataRefused(status);
   return predicted_by;
+}
+
+// How the rows of the file are cut, whose column of sequences, if it is not one of the model's,
+// leaves the table; empty for a model without sequences.
+absl::StatusOr<std::vector<int64_t>> CutRows(const PredictArguments& arguments,
+                                             const v1::ModelVersion& version,
+                                             client::Table& table) {
+  const v1::SequenceSpec& sequences = arguments.sequences;
+  if (sequences.has_lengths()) {
+    const auto& lengths = sequences.lengths().lengths();
+    return std::vector<int64_t>(lengths.begin(), lengths.end());
+  }
+  if (!sequences.column().empty()) {
+    absl::StatusOr<std::vector<int64_t>> lengths =
+        client::SequencesOfColumn(table, sequences.column());
+    if (!lengths.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--sequence-column: ", lengths.status().message()));
+    }
+    const bool is_of_model =
+        std::any_of(version.columns().begin(), version.columns().end(),
+                    [&](const v1::Column& column) { return column.name() == sequences.column(); });
+    if (!is_of_model) client::DropColumn(sequences.column(), table);
+    return lengths;
+  }
+  if (!version.spec().model().has_hidden_markov()) return std::vector<int64_t>();
+  return std::vector<int64_t>{table.num_rows};
 }
 
 absl::Status PredictFile(Session& session, const PredictArguments& arguments,
@@ -229,18 +312,32 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
       reading.levels[column.name()] = {column.levels().begin(), column.levels().end()};
     }
   }
-  const absl::StatusOr<client::DataFile> file = ReadData(session, arguments.data, reading);
+  const std::string& sequences = arguments.sequences.column();
+  if (!sequences.empty()) {
+    if (std::find(reading.columns.begin(), reading.columns.end(), sequences) ==
+        reading.columns.end()) {
+      reading.columns.push_back(sequences);
+    }
+    reading.categories.push_back(sequences);  // sequences may have names
+  }
+  absl::StatusOr<client::DataFile> file = ReadData(session, arguments.data, reading);
   if (absl::StrContains(file.status().message(), "has no column")) {
     return absl::InvalidArgumentError(
         absl::StrCat(file.status().message(), "; --by-position takes them in the model's order"));
   }
   if (!file.ok()) return file.status();
   if (!file->finite.ok()) return file->finite;
+  const absl::StatusOr<std::vector<int64_t>> cut = CutRows(arguments, *version, file->table);
+  if (!cut.ok()) return cut.status();
+  const client::PredictOptions options = {.outputs = outputs,
+                                          .forecast_horizon = arguments.forecast_horizon,
+                                          .num_paths = arguments.num_paths,
+                                          .sequence_lengths = *cut};
 
   if (session.json() && arguments.output.empty()) {
     JsonPredictions writer{ModelColumns(*version)};
     const absl::StatusOr<std::string> by =
-        StreamTable(session, version->name(), file->table, outputs, writer, true);
+        StreamTable(session, version->name(), file->table, options, writer, true);
     if (!by.ok()) return by.status();
     return session.PrintJson(Json{
         {"model_version", *by}, {"num_rows", file->table.num_rows}, {"outputs", writer.Take()}});
@@ -252,7 +349,7 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   // Not between the rows on a terminal.
   const bool show_progress = path != "-" || isatty(STDOUT_FILENO) == 0;
   const absl::StatusOr<std::string> by =
-      StreamTable(session, version->name(), file->table, outputs, writer, show_progress);
+      StreamTable(session, version->name(), file->table, options, writer, show_progress);
   if (!by.ok()) return by.status();
   if (absl::Status status = writer.Finish(); !status.ok()) return status;
   if (session.json()) {
@@ -275,6 +372,23 @@ absl::Status CheckOutputPath(const Session& session, const std::string& path) {
         "--output: got - with --json, must be a file, or absent to have the rows in the document");
   }
   return absl::OkStatus();
+}
+
+// Rows to draw: those asked for, or those of the sequences.
+absl::StatusOr<int64_t> RowsToDraw(const std::optional<int64_t>& num_rows,
+                                   const std::vector<int64_t>& lengths) {
+  if (lengths.empty()) return num_rows.value_or(1);
+  constexpr int64_t kMost = int64_t{1} << 53;  // of rows that a double can number
+  int64_t sum = 0;
+  for (const int64_t length : lengths) {
+    if (!(length >= 1 && length <= kMost - sum)) {
+      return Refused("--sequence-lengths", absl::StrCat(length), "at least 1, each of them");
+    }
+    sum += length;
+  }
+  if (num_rows.value_or(sum) == sum) return sum;
+  return Refused("-n/--rows", absl::StrCat(*num_rows),
+                 absl::StrCat(sum, ", the rows of --sequence-lengths together, or absent"));
 }
 
 }  // namespace
@@ -307,22 +421,28 @@ absl::Status Predict(Session& session, const PredictArguments& arguments) {
 
 absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
   if (absl::Status status = CheckOutputPath(session, arguments.output); !status.ok()) return status;
+  const std::vector<int64_t> lengths(arguments.sequences.lengths().begin(),
+                                     arguments.sequences.lengths().end());
+  const absl::StatusOr<int64_t> num_rows = RowsToDraw(arguments.num_rows, lengths);
+  if (!num_rows.ok()) return num_rows.status();
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
   const std::string model = ResourceName("models", arguments.model);
   if (session.json() && arguments.output.empty()) {
     const absl::StatusOr<client::Sample> sample =
-        (*client)->SampleRows(model, arguments.num_rows, arguments.seed);
+        (*client)->SampleRows(model, *num_rows, arguments.seed, lengths);
     if (!sample.ok()) return DataRefused(sample.status());
     const size_t width = sample->table.columns.size();
     Json rows = Json::array();
     for (size_t i = 0; i < static_cast<size_t>(sample->table.num_rows); ++i) {
       rows.push_back(std::span(sample->table.values).subspan(i * width, width));
     }
-    return session.PrintJson(Json{{"model_version", sample->model_version},
-                                  {"columns", sample->table.columns},
-                                  {"rows", std::move(rows)},
-                                  {"labels", sample->labels}});
+    Json document = {{"model_version", sample->model_version},
+                     {"columns", sample->table.columns},
+                     {"rows", std::move(rows)},
+                     {"labels", sample->labels}};
+    if (!lengths.empty()) document["sequence_lengths"] = lengths;
+    return session.PrintJson(document);
   }
   const std::string path = arguments.output.empty() ? "-" : arguments.output;
   // Made with the first rows: a refusal leaves no trace.
@@ -330,9 +450,13 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
   std::string version;
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> levels;
+  const bool numbers = !arguments.sequence_column.empty();
+  size_t sequence = 0;      // of the next row
+  int64_t in_sequence = 0;  // rows of it so far
   const StopOnInterrupt stop(session.interrupts());
   const absl::Status status = (*client)->StreamSample(
-      model, arguments.num_rows, arguments.seed, stop.token(), [&](const client::Sample& part) {
+      model, *num_rows, arguments.seed, stop.token(),
+      [&](const client::Sample& part) {
         std::string text;
         if (file == nullptr) {
           absl::StatusOr<std::unique_ptr<client::OutputFile>> made =
@@ -345,6 +469,10 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
           levels = ModelColumns(*found).levels;
           columns = part.table.columns;
           if (arguments.labels) columns.push_back("label");
+          if (numbers) {
+            columns.insert(columns.begin(), arguments.sequence_column);
+            levels.emplace(levels.begin());
+          }
           client::AppendCsvRecord(columns, text);
         }
         const size_t width = part.table.columns.size();
@@ -352,15 +480,21 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
           const auto begin = part.table.values.begin() + static_cast<ptrdiff_t>(i * width);
           std::vector<double> row(begin, begin + static_cast<ptrdiff_t>(width));
           if (arguments.labels) row.push_back(static_cast<double>(part.labels[i]));
+          if (numbers) row.insert(row.begin(), static_cast<double>(sequence));
           client::AppendCsvRecord(row, levels, text);
+          if (sequence < lengths.size() && ++in_sequence == lengths[sequence]) {
+            ++sequence;
+            in_sequence = 0;
+          }
         }
         return file->Write(text);
-      });
+      },
+      lengths);
   if (!status.ok()) return DataRefused(status);
   if (absl::Status done = file->Commit(); !done.ok()) return done;
   if (session.json()) {
     return session.PrintJson(Json{{"model_version", version},
-                                  {"num_rows", arguments.num_rows},
+                                  {"num_rows", *num_rows},
                                   {"output", arguments.output},
                                   {"columns", columns}});
   }

@@ -1,7 +1,11 @@
 #include "client/emctl/spec_options.h"
 
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "client/emctl/model_spec.h"
 
 namespace emserve::emctl {
 namespace {
@@ -91,6 +95,17 @@ constexpr SpecOption kFit[] = {
      .sweeps = false},
 };
 
+constexpr SpecOption kSequences[] = {
+    {"--sequence-column", "column", "NAME", kData,
+     "Column of the sequences' numbers or names: rows that follow each other with the\n"
+     "same one are a sequence; default one sequence of all rows"},
+    {"--sequence-lengths", "lengths.lengths", "N,N,...", kData,
+     "Rows of each sequence, together all rows, instead of a column"},
+    {"--sequence-weights", "weights", "X,X,...", kData,
+     "Weight of each sequence, 0 or more: 2 equals the sequence twice; default all 1"},
+};
+static_assert(std::size(kSequences) > kNumCuts);
+
 constexpr SpecOption kComponents = {"-k,--components", "num_components", "N", kModel,
                                     "Number of components, default 1"};
 constexpr SpecOption kWeightConcentration = {"--weight-concentration", "weight_concentration", "X",
@@ -113,6 +128,27 @@ constexpr SpecOption kMixtureWithNoise[] = {
 constexpr SpecOption kKMeans[] = {
     kComponents,
     {"--spherical", "spherical", "", kModel, "Rows and centres are unit vectors"},
+};
+
+constexpr SpecOption kHiddenMarkov[] = {
+    {"-k,--states,--components", "num_states", "N", kModel, "Number of states, default 1"},
+    {"--initial", "initial", "NAME", kModel,
+     "How sequences begin: free (default), or stationary, as the chain goes on"},
+    {"--transitions", "transitions", "NAME", kModel,
+     "Which there are: full (default); left-right, to the state itself and later ones;\n"
+     "stepwise, to itself and the next one"},
+    {"--initial-concentration", "initial_concentration", "X", kModel,
+     "Dirichlet prior on a free initial distribution, default 1, none"},
+    {"--transition-concentration", "transition_concentration", "X", kModel,
+     "Dirichlet prior on each state's transitions, default 1, none"},
+    {"--stickiness", "stickiness", "X", kModel,
+     "Added to the prior of staying in a state, default 0; more: states last longer"},
+    {"--durations", "durations", "NAME", kModel,
+     "How long states last: geometric (default), or, with --max-duration, free, poisson\n"
+     "or negative-binomial (hidden semi-Markov model)"},
+    {"--max-duration", "max_duration", "N", kModel, "Most steps that a state lasts"},
+    {"--duration-concentration", "duration_concentration", "X", kModel,
+     "Dirichlet prior on each state's free durations, default 1, none"},
 };
 
 constexpr std::string_view kCovarianceHelp =
@@ -232,6 +268,7 @@ constexpr SpecOption kVonMisesFisher[] = {
 };
 
 constexpr std::string_view kMixturePath = "mixture";
+constexpr std::string_view kHiddenMarkovPath = "hidden_markov";
 
 constexpr FamilyCommand kFamilies[] = {
     {"gaussian-mixture", "", "gaussian", "Gaussian mixture", "Mixture of multivariate normals",
@@ -302,11 +339,126 @@ constexpr FamilyCommand kFamilies[] = {
      kMixtureWithNoise,
      {}},
     {"kmeans", "", "", "k-means", "k-means and spherical k-means", "kmeans", "kmeans", kKMeans, {}},
+    {.name = "gaussian-hmm",
+     .alias = "",
+     .emission = "gaussian",
+     .title = "Gaussian hidden Markov model",
+     .help = "Hidden Markov model of multivariate normals",
+     .message = "hidden_markov.emission.gaussian",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kGaussian},
+    {.name = "student-t-hmm",
+     .alias = "",
+     .emission = "student-t",
+     .title = "Student-t hidden Markov model",
+     .help = "Hidden Markov model of multivariate t distributions: heavy tails",
+     .message = "hidden_markov.emission.student_t",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kStudentT},
+    {.name = "bernoulli-hmm",
+     .alias = "",
+     .emission = "bernoulli",
+     .title = "Bernoulli hidden Markov model",
+     .help = "Hidden Markov model of independent columns of zeros and ones",
+     .message = "hidden_markov.emission.bernoulli",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kBernoulli,
+     .takes_categories = true},
+    {.name = "categorical-hmm",
+     .alias = "",
+     .emission = "categorical",
+     .title = "Categorical hidden Markov model",
+     .help = "Hidden Markov model of independent columns of categories",
+     .message = "hidden_markov.emission.categorical",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kCategorical,
+     .takes_categories = true},
+    {.name = "multinomial-hmm",
+     .alias = "",
+     .emission = "multinomial",
+     .title = "Multinomial hidden Markov model",
+     .help = "Hidden Markov model of multinomials: rows of counts",
+     .message = "hidden_markov.emission.multinomial",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kMultinomial,
+     .takes_missing = false},
+    {.name = "poisson-hmm",
+     .alias = "",
+     .emission = "poisson",
+     .title = "Poisson hidden Markov model",
+     .help = "Hidden Markov model of independent counts",
+     .message = "hidden_markov.emission.poisson",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kPoisson},
+    {.name = "negative-binomial-hmm",
+     .alias = "",
+     .emission = "negative-binomial",
+     .title = "Negative binomial hidden Markov model",
+     .help = "Hidden Markov model of independent counts that vary more than Poisson's",
+     .message = "hidden_markov.emission.negative_binomial",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kNegativeBinomial},
+    {.name = "exponential-hmm",
+     .alias = "",
+     .emission = "exponential",
+     .title = "Exponential hidden Markov model",
+     .help = "Hidden Markov model of independent waiting times",
+     .message = "hidden_markov.emission.exponential",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kExponential},
+    {.name = "gamma-hmm",
+     .alias = "",
+     .emission = "gamma",
+     .title = "Gamma hidden Markov model",
+     .help = "Hidden Markov model of independent positive columns",
+     .message = "hidden_markov.emission.gamma",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kGamma},
+    {.name = "log-normal-hmm",
+     .alias = "",
+     .emission = "log-normal",
+     .title = "Log-normal hidden Markov model",
+     .help = "Hidden Markov model of independent positive columns with normal logarithms",
+     .message = "hidden_markov.emission.log_normal",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kLogNormal},
+    {.name = "von-mises-fisher-hmm",
+     .alias = "",
+     .emission = "von-mises-fisher",
+     .title = "Von Mises-Fisher hidden Markov model",
+     .help = "Hidden Markov model of directions",
+     .message = "hidden_markov.emission.von_mises_fisher",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = kVonMisesFisher,
+     .takes_missing = false},
+    {.name = "product-hmm",
+     .alias = "",
+     .emission = "product",
+     .title = "Product hidden Markov model",
+     .help = "Hidden Markov model of blocks of columns with emissions of their own: mixed types of "
+             "data",
+     .message = "hidden_markov.emission.product",
+     .structure = kHiddenMarkovPath,
+     .structure_options = kHiddenMarkov,
+     .options = {}},
 };
 
 }  // namespace
 
 std::span<const SpecOption> FitSpecOptions() { return kFit; }
+
+std::span<const SpecOption> SequenceOptions() { return kSequences; }
 
 std::span<const FamilyCommand> FamilyCommands() { return kFamilies; }
 
@@ -322,6 +474,22 @@ const FamilyCommand* FindEmission(std::string_view name) {
 const FamilyCommand* FindFamilyOfField(std::string_view field) {
   for (const FamilyCommand& family : kFamilies) {
     if (family.message.substr(family.message.rfind('.') + 1) == field) return &family;
+  }
+  return nullptr;
+}
+
+const FamilyCommand* FindFamily(const v1::ModelSpec& spec) {
+  std::string path = "kmeans";
+  if (!spec.has_kmeans()) {
+    const google::protobuf::FieldDescriptor* const field =
+        v1::EmissionSpec::GetReflection()->GetOneofFieldDescriptor(
+            EmissionOf(spec), v1::EmissionSpec::descriptor()->oneof_decl(0));
+    if (field == nullptr) return nullptr;
+    path = absl::StrCat(std::string(spec.has_hidden_markov() ? kHiddenMarkovPath : kMixturePath),
+                        ".emission.", field->name());
+  }
+  for (const FamilyCommand& family : kFamilies) {
+    if (family.message == path) return &family;
   }
   return nullptr;
 }

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "emserve/v1/model_spec.pb.h"
+
 namespace emserve::emctl {
 
 struct SpecOption {
@@ -23,8 +25,13 @@ struct SpecOption {
 // What FitSpec has for every family.
 std::span<const SpecOption> FitSpecOptions();
 
+// What SequenceSpec has: how rows are cut into sequences, for families of sequences. The first ones
+// are those of predictions too.
+std::span<const SpecOption> SequenceOptions();
+constexpr size_t kNumCuts = 2;
+
 struct FamilyCommand {
-  std::string_view name;      // of the subcommand, "gaussian-mixture"
+  std::string_view name;      // of the subcommand, "gaussian-mixture", "gaussian-hmm"
   std::string_view alias;     // another name, or empty
   std::string_view emission;  // in lists of emissions and parts, "gaussian"; empty for k-means
   std::string_view title;     // for people, "Gaussian mixture"
@@ -36,16 +43,23 @@ struct FamilyCommand {
   std::span<const SpecOption> options;            // fields of `message`
   bool takes_missing = true;                      // cells may be missing
   bool takes_categories = false;                  // columns may be text
+
+  // Whether it is of sequences.
+  bool sequential() const { return structure == "hidden_markov"; }
 };
 
 // Every family, in the order of the API.
 std::span<const FamilyCommand> FamilyCommands();
 
-// The family whose emission has this name ("student-t", "student_t"); null if there is none.
+// The mixture whose emission has this name ("student-t", "student_t"); null if there is none.
 const FamilyCommand* FindEmission(std::string_view name);
 
-// The family of the message `field` in EmissionSpec's oneof, or of k-means for "kmeans".
+// The mixture of the message `field` in EmissionSpec's oneof, or k-means for "kmeans". What a
+// family's emission is does not depend on the structure around it.
 const FamilyCommand* FindFamilyOfField(std::string_view field);
+
+// The family that the specification is of; null if this emctl does not know it.
+const FamilyCommand* FindFamily(const v1::ModelSpec& spec);
 
 // The option of this name, typed with or without its hyphens ("covariance"); null if there is none.
 const SpecOption* FindOption(std::span<const SpecOption> options, std::string_view name);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/emctl/model_spec.h"
 #include "client/emctl/parameter_tables.h"
 #include "client/emctl/spec_options.h"
 #include "client/emctl/text.h"
@@ -15,6 +16,11 @@ namespace {
 
 constexpr int kMostOptima = 10;
 constexpr size_t kMostWarnings = 10;
+
+// An enum's value for people: "iteration limit".
+std::string Words(const google::protobuf::EnumDescriptor& descriptor, int value) {
+  return absl::StrReplaceAll(EnumWord(descriptor, value), {{"_", " "}});
+}
 
 // What a person wonders about an optimum. Degenerate ones, with a variance held at its floor, come
 // last however high their objective is.
@@ -89,6 +95,32 @@ std::string Missing(const v1::ModelVersion& version) {
   return Printable(absl::StrJoin(columns, ", "));
 }
 
+// How the rows were cut into sequences, if anything was said of it.
+std::string Sequences(const v1::SequenceSpec& sequences) {
+  if (!sequences.column().empty()) return absl::StrCat(", sequences by ", sequences.column());
+  const int number = sequences.lengths().lengths_size();
+  return number < 2 ? "" : absl::StrCat(", ", number, " sequences");
+}
+
+// What is said of the chain of states beyond the usual.
+std::string Chain(const v1::HiddenMarkovSpec& spec) {
+  std::string text;
+  if (spec.allowed_transitions_size() > 0) {
+    text = ", chosen transitions";
+  } else if (spec.transitions() > v1::TRANSITION_PATTERN_FULL) {
+    text = absl::StrCat(", ", Words(*v1::TransitionPattern_descriptor(), spec.transitions()),
+                        " transitions");
+  }
+  if (spec.initial() == v1::INITIAL_DISTRIBUTION_STATIONARY) {
+    absl::StrAppend(&text, ", stationary beginnings");
+  }
+  if (spec.durations() > v1::DURATION_KIND_GEOMETRIC) {
+    absl::StrAppend(&text, ", ", Words(*v1::DurationKind_descriptor(), spec.durations()),
+                    " durations of at most ", spec.max_duration());
+  }
+  return text;
+}
+
 // Likelihood and criteria, or what k-means has instead.
 void AddCriteria(const v1::ModelVersion& version, TextTable& figures) {
   const v1::FitReport& report = version.report();
@@ -109,7 +141,9 @@ void AddCriteria(const v1::ModelVersion& version, TextTable& figures) {
   if (criteria.separation_size() > 1) {
     figures.Add({"entropy",
                  absl::StrCat(Short(criteria.entropy()), " nats, relative ",
-                              Short(criteria.relative_entropy()), " (1: components fully apart)")});
+                              Short(criteria.relative_entropy()), " (1: ",
+                              version.spec().model().has_hidden_markov() ? "states" : "components",
+                              " fully apart)")});
   }
 }
 
@@ -124,13 +158,11 @@ std::string WarningLine(const v1::WarningEvent& warning) {
 
 std::string DescribeSpec(const v1::ModelSpec& spec) {
   if (spec.has_kmeans()) return spec.kmeans().spherical() ? "spherical k-means" : "k-means";
-  if (!spec.has_mixture()) return "model";
-  const v1::EmissionSpec& emission = spec.mixture().emission();
-  const google::protobuf::FieldDescriptor* const field =
-      v1::EmissionSpec::GetReflection()->GetOneofFieldDescriptor(
-          emission, v1::EmissionSpec::descriptor()->oneof_decl(0));
-  const FamilyCommand* const family = field == nullptr ? nullptr : FindFamilyOfField(field->name());
-  std::string text = family == nullptr ? "mixture" : std::string(family->title);
+  if (!spec.has_mixture() && !spec.has_hidden_markov()) return "model";
+  const v1::EmissionSpec& emission = EmissionOf(spec);
+  const FamilyCommand* const family = FindFamily(spec);
+  std::string text = spec.has_mixture() ? "mixture" : "hidden Markov model";
+  if (family != nullptr) text = std::string(family->title);
   if (emission.has_gaussian()) {
     absl::StrAppend(&text, ", ", CovarianceWord(emission.gaussian().covariance()), " covariance");
   } else if (emission.has_student_t()) {
@@ -141,7 +173,7 @@ std::string DescribeSpec(const v1::ModelSpec& spec) {
                     Printable(absl::StrJoin(part.columns(), ", ")));
   }
   if (spec.mixture().noise()) absl::StrAppend(&text, ", with noise");
-  return text;
+  return absl::StrCat(text, Chain(spec.hidden_markov()));
 }
 
 std::string Summary(const v1::ModelVersion& version,
@@ -153,17 +185,17 @@ std::string Summary(const v1::ModelVersion& version,
   figures.Add({"model", Printable(version.name())});
   figures.Add({"family", DescribeSpec(version.spec().model())});
   if (version.num_rows() > 0) {
-    figures.Add({"data", absl::StrCat(version.num_rows(), " rows of ",
-                                      Printable(absl::StrJoin(columns, ", ")))});
+    figures.Add(
+        {"data", absl::StrCat(version.num_rows(), " rows of ",
+                              Printable(absl::StrCat(absl::StrJoin(columns, ", "),
+                                                     Sequences(version.spec().sequences()))))});
   }
   if (const std::string missing = Missing(version); !missing.empty()) {
     figures.Add({"missing", missing});
   }
   figures.Add({"termination",
-               absl::StrCat(
-                   absl::StrReplaceAll(
-                       EnumWord(*v1::Termination_descriptor(), report.termination()), {{"_", " "}}),
-                   " after ", report.iterations(), " iterations of restart ", report.restart())});
+               absl::StrCat(Words(*v1::Termination_descriptor(), report.termination()), " after ",
+                            report.iterations(), " iterations of restart ", report.restart())});
   figures.Add({"", Printable(report.message())});
   if (report.evaluations() > 0) {
     figures.Add({"evaluations", absl::StrCat(report.evaluations(), ", of all restarts ",

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "client/csv.h"
 #include "client/emctl/exit_status.h"
+#include "client/emctl/model_spec.h"
 #include "client/emctl/set_field.h"
 #include "client/emctl/summary.h"
 #include "client/emctl/text.h"
@@ -54,6 +55,8 @@ absl::Status AddCovariances(const std::string& text, v1::SweepSpec& spec) {
   return absl::OkStatus();
 }
 
+bool IsOfStates(const v1::SweepRow& row) { return absl::EndsWith(row.family(), "_hmm"); }
+
 // What tells the row's model from the others'.
 std::string StructureOf(const v1::SweepRow& row) {
   return row.covariance() == v1::COVARIANCE_UNSPECIFIED ? "" : CovarianceWord(row.covariance());
@@ -71,7 +74,8 @@ absl::StatusOr<v1::SweepSpec> SweepSpecOf(const SweepOptions& options, v1::FitSp
     bool good = words.ok() && !words->empty();
     for (size_t i = 0; good && i < words->size(); ++i) good = AddRange((*words)[i], spec);
     if (!good) {
-      return Refused("--components", *options.components,
+      return Refused(options.base.family->sequential() ? "--states" : "--components",
+                     *options.components,
                      "numbers and ranges such as 1-9 or 2,3,5-7, from 1, at most 1000");
     }
   }
@@ -86,7 +90,8 @@ absl::StatusOr<v1::SweepSpec> SweepSpecOf(const SweepOptions& options, v1::FitSp
     if (!words.ok()) return Refused("--emissions", *options.emissions, "names with commas");
     const std::string own(options.base.family->emission);
     const bool has_own = std::any_of(words->begin(), words->end(), [&](const std::string& word) {
-      return FindEmission(word) == options.base.family;
+      const FamilyCommand* const family = FindEmission(word);
+      return family != nullptr && family->emission == options.base.family->emission;
     });
     if (!has_own && options.base.has_family_options()) {
       return Refused("--emissions", *options.emissions,
@@ -100,8 +105,8 @@ absl::StatusOr<v1::SweepSpec> SweepSpecOf(const SweepOptions& options, v1::FitSp
       const std::string_view field = family->message.substr(family->message.rfind('.') + 1);
       v1::EmissionSpec& emission = *spec.add_emissions();
       // The command's own family keeps its options.
-      if (family == options.base.family) {
-        emission = spec.base().model().mixture().emission();
+      if (family->emission == options.base.family->emission) {
+        emission = EmissionOf(spec.base().model());
       } else {
         SetField(emission, field, "");
       }
@@ -130,7 +135,7 @@ absl::Status SweepModels(Session& session, const SweepOptions& options) {
 std::string CandidateLine(const v1::SweepRow& row) {
   std::string line =
       absl::StrCat("candidate ", row.candidate(), "  ", row.family(), "  ", row.num_components(),
-                   row.num_components() == 1 ? " component" : " components");
+                   IsOfStates(row) ? " state" : " component", row.num_components() == 1 ? "" : "s");
   if (const std::string structure = StructureOf(row); !structure.empty()) {
     absl::StrAppend(&line, "  ", structure);
   }
@@ -145,7 +150,9 @@ std::string SweepTable(const v1::SweepResult& result) {
       std::any_of(result.rows().begin(), result.rows().end(),
                   [](const v1::SweepRow& row) { return !StructureOf(row).empty(); });
   TextTable table(any_structure ? "rlrlrrrrrl" : "rlrrrrrrl");
-  std::vector<std::string> head = {"CANDIDATE", "FAMILY", "COMPONENTS"};
+  std::vector<std::string> head = {
+      "CANDIDATE", "FAMILY",
+      result.rows_size() > 0 && IsOfStates(result.rows(0)) ? "STATES" : "COMPONENTS"};
   if (any_structure) head.push_back("COVARIANCE");
   head.insert(head.end(), {"LOG-LIKELIHOOD", "DF", "AIC", "BIC", "ICL", ""});
   table.Add(std::move(head));

@@ -26,6 +26,16 @@ struct Block {
   // [components x stride] log plausibility of each component for each row (0: nothing is known,
   // -infinity: excluded), 0 for padding; null without labels.
   const double* log_labels = nullptr;
+  // Of tables with sequences, else null: whether a sequence begins with the row, and the weight of
+  // the row's sequence, 1 unless given; [num_rows] each.
+  const unsigned char* begins = nullptr;
+  const double* sequence_weights = nullptr;
+  // Whether the row after the block's last one continues its sequence.
+  bool continues = false;
+  // For models whose rows depend on those before them (chain.h): what the rows before the block
+  // and those behind it say; null where the model has not been told, and at the ends of sequences.
+  const double* before = nullptr;
+  const double* behind = nullptr;
 
   const double* column(int c) const { return values + static_cast<int64_t>(c) * stride; }
 };

@@ -35,6 +35,7 @@ Plan PlanCopy(const Table& table) {
   const int num_modelled = table.num_columns();
   for (int c = 0; c < num_modelled; ++c) plan.options.columns.push_back(c);
   plan.options.names = table.names();
+  plan.options.sequences = table.sequences();
   if (table.label_column().has_value()) {
     plan.options.label_column = plan.Place(*table.label_column(), num_modelled);
     plan.options.label_components = table.label_components();

@@ -12,8 +12,8 @@
 namespace emserve {
 
 // A copy of `table` whose cells are float32: the modelled columns, labels, plausibilities and
-// starts; row weights stay double. `table` itself where its cells are float32 already. `summary` is
-// Summarize(table).
+// starts; row weights stay double, and sequences as they are. `table` itself where its cells are
+// float32 already. `summary` is Summarize(table).
 //
 // FailedPrecondition "columns[<name>]: got <value> in row <row>, must be ..." when rounding would
 // move a cell with weight by more than 1e-4 of its column's standard deviation, or a cell is beyond

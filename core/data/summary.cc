@@ -96,18 +96,22 @@ absl::Status Check(const Table& table, const Block& block) {
   return absl::OkStatus();
 }
 
-// Two passes over a block in cache: mean, then scatter around it.
+// Two passes over a block in cache: mean, then scatter around it. A sequence's weight counts its
+// rows.
 void Measure(const Block& block, Moments& out) {
+  const auto weight_of = [&block](int i) {
+    return block.weights[i] * (block.sequence_weights == nullptr ? 1 : block.sequence_weights[i]);
+  };
   out.weight = 0;
   out.num_weighted_rows = 0;
   out.complete = block.complete;
   for (int i = 0; i < block.num_rows; ++i) {
-    out.weight += block.weights[i];
-    out.num_weighted_rows += block.weights[i] > 0 ? 1 : 0;
+    out.weight += weight_of(i);
+    out.num_weighted_rows += weight_of(i) > 0 ? 1 : 0;
   }
   for (int c = 0; c < block.num_columns; ++c) {
     const double* x = block.column(c);
-    const auto counts = [&](int i) { return block.weights[i] > 0 && !std::isnan(x[i]); };
+    const auto counts = [&](int i) { return weight_of(i) > 0 && !std::isnan(x[i]); };
     const auto index = static_cast<size_t>(c);
     double weight = 0;
     double sum = 0;
@@ -115,8 +119,8 @@ void Measure(const Block& block, Moments& out) {
     double high = -low;
     for (int i = 0; i < block.num_rows; ++i) {
       if (!counts(i)) continue;
-      weight += block.weights[i];
-      sum += block.weights[i] * x[i];
+      weight += weight_of(i);
+      sum += weight_of(i) * x[i];
       low = std::min(low, x[i]);
       high = std::max(high, x[i]);
     }
@@ -126,7 +130,7 @@ void Measure(const Block& block, Moments& out) {
     const double mean = std::clamp(sum / weight, low, high);
     double scatter = 0;
     for (int i = 0; i < block.num_rows; ++i) {
-      if (counts(i)) scatter += block.weights[i] * (x[i] - mean) * (x[i] - mean);
+      if (counts(i)) scatter += weight_of(i) * (x[i] - mean) * (x[i] - mean);
     }
     out.mean[index] = mean;
     out.scatter[index] = scatter;
@@ -162,14 +166,26 @@ absl::StatusOr<Summary> Summarize(const Table& table, Pool::Share& share, std::s
     if (!lane.error.ok()) return lane.error;
     all.Merge(lane);
   }
+  const bool by_sequence = table.sequences() != nullptr && table.sequences()->weighted();
   if (!(all.weight > 0)) {
+    if (!table.weighted() && !by_sequence) {
+      return absl::InvalidArgumentError(
+          "data: got no observed cell in the modelled columns, must be at least one");
+    }
+    if (!table.weighted()) {
+      return absl::InvalidArgumentError(
+          "sequences.weights: got 0 for every sequence with an observed cell, must be positive for "
+          "at least one");
+    }
     return absl::InvalidArgumentError(
         "data.weights: got 0 for every row with an observed cell, must be positive for at least "
         "one");
   }
   if (!std::isfinite(all.weight)) {
     return absl::InvalidArgumentError(
-        "data.weights: their sum is not finite; divide them by a constant");
+        absl::StrCat(by_sequence ? "sequences.weights: got weights" : "data.weights: got weights",
+                     " with a sum over the rows that is not finite, must be smaller; divide them "
+                     "by a constant"));
   }
   Summary summary;
   summary.num_rows = table.num_rows();

@@ -29,19 +29,6 @@ double Load(const std::byte* p) {
   return static_cast<double>(value);
 }
 
-double LoadCell(const Cells& cells, int64_t row, int column) {
-  const std::byte* p = cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
-  switch (cells.type) {
-    case ElementType::kFloat32:
-      return Load<float>(p);
-    case ElementType::kInt64:
-      return Load<int64_t>(p);
-    case ElementType::kFloat64:
-      break;
-  }
-  return Load<double>(p);
-}
-
 // Transposes rows [first, first + count), one run of neighbouring columns after the other.
 void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, int count,
                int stride, double* out) {
@@ -71,15 +58,30 @@ void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, 
 
 }  // namespace
 
+double LoadCell(const Cells& cells, int64_t row, int column) {
+  const std::byte* p = cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
+  switch (cells.type) {
+    case ElementType::kFloat32:
+      return Load<float>(p);
+    case ElementType::kInt64:
+      return Load<int64_t>(p);
+    case ElementType::kFloat64:
+      break;
+  }
+  return Load<double>(p);
+}
+
 void BlockBuffer::Free::operator()(double* p) const { ::operator delete[](p, kAlignment); }
 
-BlockBuffer::BlockBuffer(int max_rows, int num_columns, int label_components)
+BlockBuffer::BlockBuffer(int max_rows, int num_columns, int label_components, bool sequences)
     : max_rows_(max_rows),
       values_(Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * num_columns)),
       weights_(Allocate(PaddedRows(max_rows))),
       labels_(label_components == 0
                   ? nullptr
-                  : Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * label_components)) {}
+                  : Allocate(static_cast<int64_t>(PaddedRows(max_rows)) * label_components)),
+      begins_(sequences ? max_rows : 0),
+      sequence_weights_(begins_.size()) {}
 
 absl::StatusOr<Table> Table::Create(Cells cells, Options options) {
   if (cells.num_rows < 1) {
@@ -154,7 +156,12 @@ absl::StatusOr<Table> Table::Create(Cells cells, Options options) {
                                                      ", must be less than ", cells.num_columns));
     }
   }
+  if (options.sequences != nullptr && options.sequences->num_rows() != cells.num_rows) {
+    return absl::InvalidArgumentError(absl::StrCat("sequences: got ", options.sequences->num_rows(),
+                                                   " rows, must be ", cells.num_rows));
+  }
   Table table;
+  table.sequences_ = std::move(options.sequences);
   table.start_columns_ = std::move(options.start_columns);
   table.label_column_ = options.label_column;
   table.label_components_ = options.label_column.has_value()
@@ -281,6 +288,23 @@ void Table::ReadLabels(int64_t first, int count, BlockBuffer& buffer) const {
   }
 }
 
+void Table::ReadSequences(BlockBuffer& buffer, Block& block) const {
+  const int64_t end = block.first_row + block.num_rows;
+  int64_t s = sequences_->Of(block.first_row);
+  std::fill_n(buffer.begins(), block.num_rows, 0);
+  for (int64_t row = block.first_row; row < end; ++s) {
+    const int64_t first = sequences_->first_row(s);
+    const int64_t next = std::min(sequences_->first_row(s + 1), end);
+    if (first == row) buffer.begins()[row - block.first_row] = 1;
+    std::fill(buffer.sequence_weights() + (row - block.first_row),
+              buffer.sequence_weights() + (next - block.first_row), sequences_->weight(s));
+    row = next;
+  }
+  block.begins = buffer.begins();
+  block.sequence_weights = buffer.sequence_weights();
+  block.continues = end < sequences_->first_row(s);
+}
+
 Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
   const int stride = PaddedRows(count);
   double* values = buffer.values();
@@ -311,6 +335,7 @@ Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {
     ReadLabels(first, count, buffer);
     block.log_labels = buffer.labels();
   }
+  if (sequences_ != nullptr) ReadSequences(buffer, block);
   return block;
 }
 

@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/data/block.h"
+#include "core/data/sequences.h"
 
 namespace emserve {
 
@@ -34,16 +35,21 @@ struct Cells {
   int num_columns = 0;
 };
 
+// One cell, as double. Preconditions: it exists.
+double LoadCell(const Cells& cells, int64_t row, int column);
+
 // Storage for one block; reused from block to block. Sized once, so reading a block allocates
 // nothing.
 class BlockBuffer {
  public:
-  // Room for blocks of up to `max_rows` rows, `num_columns` columns and labels among
-  // `label_components` components.
-  BlockBuffer(int max_rows, int num_columns, int label_components = 0);
+  // Room for blocks of up to `max_rows` rows, `num_columns` columns, labels among
+  // `label_components` components and, if asked for, sequences.
+  BlockBuffer(int max_rows, int num_columns, int label_components = 0, bool sequences = false);
   double* values() { return values_.get(); }
   double* weights() { return weights_.get(); }
   double* labels() { return labels_.get(); }
+  unsigned char* begins() { return begins_.data(); }
+  double* sequence_weights() { return sequence_weights_.data(); }
   int max_rows() const { return max_rows_; }
 
  private:
@@ -54,6 +60,8 @@ class BlockBuffer {
   std::unique_ptr<double[], Free> values_;   // 64-byte aligned
   std::unique_ptr<double[], Free> weights_;  // 64-byte aligned
   std::unique_ptr<double[], Free> labels_;   // 64-byte aligned
+  std::vector<unsigned char> begins_;
+  std::vector<double> sequence_weights_;
 };
 
 class Table {
@@ -76,6 +84,8 @@ class Table {
     // where that is unknown: among others it counts as 0, and a row without any is spread evenly.
     std::vector<int> start_columns;
     int label_components = 0;  // K of label_column; of plausibility_columns it is their number
+    // How rows follow each other in time; null: models of sequences see one of all rows.
+    std::shared_ptr<const Sequences> sequences;
   };
 
   // Checks shapes and indices, not values (Summarize does). InvalidArgument names the offending
@@ -117,13 +127,16 @@ class Table {
   // Cell of any column of the cells, modelled or not, as double.
   double raw_value(int64_t row, int cells_column) const;
 
+  // Null unless given to Create.
+  const std::shared_ptr<const Sequences>& sequences() const { return sequences_; }
+
   // The same table with the promise that no modelled cell is missing, so that Read need not look.
   Table Complete() const;
   bool complete() const { return complete_; }
 
   // A buffer that Read can fill with up to `max_rows` rows.
   BlockBuffer MakeBuffer(int max_rows) const {
-    return BlockBuffer(max_rows, num_columns(), label_components_);
+    return BlockBuffer(max_rows, num_columns(), label_components_, sequences_ != nullptr);
   }
 
   // Transposes rows [first, first + count) into `buffer` and returns the view. A row without an
@@ -136,6 +149,7 @@ class Table {
   Table() = default;
   bool FindMissing(int count, BlockBuffer& buffer, const Block& block) const;
   void ReadLabels(int64_t first, int count, BlockBuffer& buffer) const;
+  void ReadSequences(BlockBuffer& buffer, Block& block) const;
 
   Cells cells_;
   std::vector<int> columns_;
@@ -146,6 +160,7 @@ class Table {
   std::vector<int> plausibility_columns_;
   std::vector<int> start_columns_;
   int label_components_ = 0;
+  std::shared_ptr<const Sequences> sequences_;
   bool complete_ = false;
 };
 

@@ -10,6 +10,7 @@
 #include "core/distribution/columns_expectation.h"
 #include "core/distribution/columns_maximization.h"
 #include "core/distribution/components.h"
+#include "core/distribution/cumulative_cells.h"
 
 namespace emserve {
 namespace {
@@ -265,6 +266,19 @@ class Columns final : public Emission {
         if (mean != nullptr) mean[at] = mean_of_cell;
         if (variance != nullptr) variance[at] = variance_of_cell;
       }
+    }
+  }
+
+  bool has_cumulatives() const override { return true; }
+  void Cumulative(const Emission::Prepared& prepared, const Block& block, int component, Workspace&,
+                  double* below, double* at, double* above) const override {
+    CellArray of_cell;
+    for (int d = 0; d < num_columns_; ++d) {
+      const std::span<const double> params =
+          OfCell(Cast(prepared).params, Cell(component, d), of_cell);
+      FillCumulatives(
+          block, d, [&](double x) { return univariate_->CumulativesOf(params, x); }, below, at,
+          above);
     }
   }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "core/em/simplex.h"
 
 namespace emserve {
 
@@ -31,26 +30,6 @@ int64_t NumFree(const Constraints& constraints, int64_t per_component,
     if (active[e / per_component] && !constraints.IsFixed(e)) counts[constraints.Leader(e)] = true;
   }
   return std::count(counts.begin(), counts.end(), true);
-}
-
-int64_t NumFreeProbabilities(const Constraints& constraints, int64_t size,
-                             const std::vector<bool>& active) {
-  if (constraints.empty()) return NumActive(active) * (size - 1);
-  const auto num_rows = static_cast<int64_t>(active.size());
-  std::vector<char> counts(num_rows);  // by the first row with the same vector
-  for (int64_t row = 0; row < num_rows; ++row) {
-    if (!active[row]) continue;
-    int64_t source = row;
-    for (int64_t i = row * size; i < (row + 1) * size; ++i) {
-      source = std::min(source, constraints.Leader(i) / size);
-    }
-    counts[source] = true;
-  }
-  int64_t count = 0;
-  for (int64_t row = 0; row < num_rows; ++row) {
-    if (counts[row]) count += SimplexParameters(size, constraints.Slice(row * size, size));
-  }
-  return count;
 }
 
 absl::Status CheckRidge(double ridge) {

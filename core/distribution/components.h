@@ -33,11 +33,6 @@ int64_t NumActive(const std::vector<bool>& active);
 int64_t NumFree(const Constraints& constraints, int64_t per_component,
                 const std::vector<bool>& active);
 
-// Free parameters of an array of probability vectors [components, size] under constraints that
-// SimplexRows takes: a vector that rows share counts once, if one of them is active.
-int64_t NumFreeProbabilities(const Constraints& constraints, int64_t size,
-                             const std::vector<bool>& active);
-
 // InvalidArgument "ridge: got ..., must be in [0, 1)".
 absl::Status CheckRidge(double ridge);
 

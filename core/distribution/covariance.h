@@ -175,6 +175,13 @@ class Covariances {
   // independent; empty if there is none.
   virtual std::vector<double> Precision(std::span<const double> params, int component) const = 0;
 
+  // Location and scale of a column by itself.
+  struct Marginal {
+    double location = 0;
+    double scale = 1;
+  };
+  virtual Marginal MarginalOf(const Prepared& prepared, int component, int column) const = 0;
+
   // Turns D standard normals in `row`, times `stretch`, into a draw of `component`.
   virtual void Sample(const Prepared& prepared, int component, double stretch,
                       std::span<double> row) const = 0;

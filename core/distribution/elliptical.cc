@@ -59,13 +59,12 @@ absl::StatusOr<EllipticalComponents> EllipticalComponents::Make(
     const EllipticalOptions& options, int num_components, const Summary& summary,
     const std::vector<std::string>& names) {
   if (absl::Status status = CheckRidge(options.ridge); !status.ok()) return status;
-  if (absl::Status status = CheckSpread(IsSpherical(options.covariance), summary, names);
-      !status.ok()) {
-    return status;
-  }
+  absl::StatusOr<std::vector<double>> spread = CheckSpread(
+      IsSpherical(options.covariance), options.prior ? &*options.prior : nullptr, summary, names);
+  if (!spread.ok()) return spread.status();
   const int num_columns = static_cast<int>(summary.mean.size());
-  std::unique_ptr<Covariances> covariances = MakeCovariances(
-      options.covariance, num_components, num_columns, {options.ridge, summary.variance});
+  std::unique_ptr<Covariances> covariances =
+      MakeCovariances(options.covariance, num_components, num_columns, {options.ridge, *spread});
   if (covariances == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("covariance: got ",
                                                    static_cast<int>(options.covariance),
@@ -86,15 +85,18 @@ absl::StatusOr<EllipticalComponents> EllipticalComponents::Make(
     if (!resolved.ok()) return resolved.status();
     prior = *std::move(resolved);
   }
-  return EllipticalComponents(num_components, summary, std::move(covariances), std::move(prior));
+  return EllipticalComponents(num_components, summary, *std::move(spread), std::move(covariances),
+                              std::move(prior));
 }
 
 EllipticalComponents::EllipticalComponents(int num_components, const Summary& summary,
+                                           std::vector<double> spread,
                                            std::unique_ptr<Covariances> covariances,
                                            std::optional<EllipticalPrior> prior)
     : num_components_(num_components),
       num_columns_(static_cast<int>(summary.mean.size())),
       mean_weight_(summary.mean_weight()),
+      spread_(std::move(spread)),
       covariances_(std::move(covariances)),
       prior_(std::move(prior)),
       num_parameters_(num_means() + SizeAdded(&Covariances::AddParameters, *covariances_)),
@@ -145,7 +147,7 @@ void EllipticalComponents::Reference(const Summary& summary, std::span<double> p
               params.begin() + static_cast<int64_t>(k) * num_columns_);
   }
   constraints_.Apply(params);
-  covariances_->Reference(summary.variance, OfCovariances(params));
+  covariances_->Reference(spread_, OfCovariances(params));
 }
 
 double EllipticalComponents::LogPrior(std::span<const double> params) const {

@@ -141,7 +141,7 @@ class EllipticalComponents {
   }
 
  private:
-  EllipticalComponents(int num_components, const Summary& summary,
+  EllipticalComponents(int num_components, const Summary& summary, std::vector<double> spread,
                        std::unique_ptr<Covariances> covariances,
                        std::optional<EllipticalPrior> prior);
   int64_t num_means() const { return static_cast<int64_t>(num_components_) * num_columns_; }
@@ -149,6 +149,7 @@ class EllipticalComponents {
   int num_components_;
   int num_columns_;
   double mean_weight_;
+  std::vector<double> spread_;  // [D] by CheckSpread
   std::unique_ptr<Covariances> covariances_;
   std::optional<EllipticalPrior> prior_;
   Constraints constraints_;  // of the means

@@ -113,6 +113,16 @@ class Emission {
                            std::span<const double> posterior, Workspace& workspace, double* mean,
                            double* variance) const = 0;
 
+  // Whether Cumulative can be asked: not where cells have no order or make sense together only, nor
+  // where a component is noise.
+  virtual bool has_cumulatives() const { return false; }
+  // Of each cell by itself under `component`: the probabilities of less than its value, of just it
+  // (0 where it has a density) and of more, each with its own relative precision, [columns x
+  // stride]. Of missing cells and padding anything. Precondition: has_cumulatives().
+  virtual void Cumulative(const Prepared& /*prepared*/, const Block& /*block*/, int /*component*/,
+                          Workspace& /*workspace*/, double* /*below*/, double* /*at*/,
+                          double* /*above*/) const {}
+
   // As Model's.
   virtual void ToUnconstrained(std::span<const double> params,
                                std::span<double> coordinates) const = 0;

@@ -45,6 +45,12 @@ std::string WhyConstant(const Summary& summary, size_t column) {
   return "";
 }
 
+// Of a column without rows: where the prior on its variance is largest.
+double ExpectedVariance(const NormalInverseWishart& prior, int num_columns, size_t column) {
+  const double degrees = prior.degrees_of_freedom.value_or(num_columns + 2.0);
+  return prior.scale[column * (static_cast<size_t>(num_columns) + 1)] / (degrees + num_columns + 1);
+}
+
 bool RestrictsAny(const Constraints& constraints, int64_t begin, int64_t count) {
   for (int64_t i = begin; i < begin + count; ++i) {
     if (constraints.Restricts(i)) return true;
@@ -206,18 +212,28 @@ absl::StatusOr<EllipticalPrior> ResolvePrior(const NormalInverseWishart& prior, 
   return resolved;
 }
 
-absl::Status CheckSpread(bool spherical, const Summary& summary,
-                         const std::vector<std::string>& names) {
+absl::StatusOr<std::vector<double>> CheckSpread(bool spherical, const NormalInverseWishart* prior,
+                                                const Summary& summary,
+                                                const std::vector<std::string>& names) {
   const size_t num_columns = summary.mean.size();
+  const bool has_scale = prior != nullptr && prior->scale.size() == num_columns * num_columns;
+  std::vector<double> variances = summary.variance;
   size_t constant = 0;
   for (size_t c = 0; c < num_columns; ++c) {
     if (const std::string why = WhyConstant(summary, c); !why.empty()) {
       const bool observed = summary.minimum[c] <= summary.maximum[c];
       ++constant;
       if (spherical && observed && constant < num_columns) continue;
+      const double expected =
+          has_scale ? ExpectedVariance(*prior, static_cast<int>(num_columns), c) : 0;
+      if (observed && expected >= kSmallestVariance && expected <= kLargestVariance) {
+        variances[c] = expected;
+        continue;
+      }
       return absl::FailedPreconditionError(absl::StrCat(
           "columns[", names[c], "]: got ", why,
-          num_columns > 1 && !spherical && observed ? " or use a spherical covariance" : ""));
+          num_columns > 1 && !spherical && observed ? ", use a spherical covariance" : "",
+          observed ? " or give the covariances a prior with a scale" : ""));
     }
     if (const double variance = summary.variance[c]; !(variance <= kLargestVariance)) {
       return absl::FailedPreconditionError(
@@ -225,7 +241,7 @@ absl::Status CheckSpread(bool spherical, const Summary& summary,
                        ", must be at most ", kLargestVariance, "; rescale the column"));
     }
   }
-  return absl::OkStatus();
+  return variances;
 }
 
 // With first_k = sum_i u_ik (x_i - mean_k), w_k = sum_i u_ik, s = first_k / w_k and d the shift of

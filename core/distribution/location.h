@@ -41,11 +41,15 @@ struct EllipticalPrior {
 absl::StatusOr<EllipticalPrior> ResolvePrior(const NormalInverseWishart& prior, int num_components,
                                              const Summary& summary);
 
-// Checks that the columns support covariances: FailedPrecondition "columns[<name>]: got ..." for
-// one without an observed cell, without spread (spherical ones live with those as long as one
-// varies), or with a variance that is no ordinary number.
-absl::Status CheckSpread(bool spherical, const Summary& summary,
-                         const std::vector<std::string>& names);
+// Checks that the columns support covariances, and returns the variances [D] that floors and starts
+// go by: the columns' own, but of a column without spread what `prior` (may be null) with a scale
+// of its own expects. FailedPrecondition "columns[<name>]: got ..." for one without an observed
+// cell, without spread and such a prior (spherical ones live with those as long as one varies), or
+// with a variance that is no ordinary number. Of a prior that ResolvePrior refuses nothing is read
+// but a scale of the right size.
+absl::StatusOr<std::vector<double>> CheckSpread(bool spherical, const NormalInverseWishart* prior,
+                                                const Summary& summary,
+                                                const std::vector<std::string>& names);
 
 // Sums over rows that a maximisation of means and covariances needs.
 struct EllipticalMoments {

@@ -458,6 +458,12 @@ class Matrices final : public Covariances {
     constraints_.Apply(params);
   }
 
+  Marginal MarginalOf(const Prepared& prepared, int component, int column) const override {
+    const MatricesPrepared& mine = Cast(prepared);
+    const double variance = CovarianceOf(mine, component)[column * (num_columns_ + 1LL)];
+    return {.location = Mean(mine, component)[column], .scale = std::sqrt(variance)};
+  }
+
   void Sample(const Prepared& prepared, int component, double stretch,
               std::span<double> row) const override {
     // Solves L^-1 (x - mean) = z forwards: row a of L^-1 gives x_a from those before it.

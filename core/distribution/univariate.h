@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "core/data/summary.h"
 #include "core/em/domain.h"
+#include "core/numerics/cumulative.h"
 #include "core/runtime/random.h"
 
 namespace emserve {
@@ -117,6 +118,8 @@ class Univariate {
   virtual double Mean(std::span<const double> params) const = 0;
   virtual double Variance(std::span<const double> params) const = 0;
   virtual double Draw(std::span<const double> params, Random& random) const = 0;
+  // Of any x, observed or not.
+  virtual Cumulatives CumulativesOf(std::span<const double> params, double x) const = 0;
 };
 
 // Log density up to a constant (shape - 1) log x - rate x: as a prior of a rate it counts as shape

@@ -321,6 +321,12 @@ class Variances final : public Covariances {
     return precision;
   }
 
+  Marginal MarginalOf(const Prepared& prepared, int component, int column) const override {
+    const VariancesPrepared& mine = Cast(prepared);
+    const int64_t cell = Cell(component, column);
+    return {.location = mine.means[cell], .scale = 1 / mine.inverse_sd[cell]};
+  }
+
   void Sample(const Prepared& prepared, int component, double stretch,
               std::span<double> row) const override {
     const VariancesPrepared& mine = Cast(prepared);

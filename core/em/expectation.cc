@@ -29,20 +29,25 @@ Expectation::Expectation(const Model& model, const Table& table, Pool::Share& sh
     : model_(model),
       size_(model.statistics().size()),
       lane_stride_(size_ + kCacheGap),
-      lanes_(table, model.doubles_per_row(), share, std::move(stop), lane_stride_),
+      lanes_(table, model.doubles_per_row(), share, stop, lane_stride_),
       prepared_(model.NewPrepared()),
       workspaces_(lanes_.num_slots()),
       given_(lanes_.num_slots()),
       lane_statistics_(std::make_unique_for_overwrite<double[]>(lane_stride_ * lanes_.num_lanes())),
-      lane_log_likelihood_(lanes_.num_lanes()) {}
+      lane_log_likelihood_(lanes_.num_lanes()) {
+  if (model.chain() != nullptr) messages_.emplace(model, table, lanes_.partition(), share, stop);
+}
 
 absl::StatusOr<double> Expectation::Run(std::span<const double> theta,
                                         const Assignment& assignment) {
   if (absl::Status status = model_.Prepare(theta, *prepared_); !status.ok()) return status;
+  if (messages_) {
+    if (absl::Status status = messages_->Run(*prepared_, assignment); !status.ok()) return status;
+  }
   absl::Status status = lanes_.ForEachBlock([&](int lane, int slot, const Block& block) {
     if (lanes_.Begins(lane, block)) ClearLane(lane);
     lane_log_likelihood_[lane] +=
-        model_.EStep(*prepared_, block, assignment, WorkspaceOf(slot), Lane(lane));
+        model_.EStep(*prepared_, Informed(block), assignment, WorkspaceOf(slot), Lane(lane));
   });
   if (!status.ok()) return status;
   MergeLanes();
@@ -99,7 +104,7 @@ absl::Status Expectation::ExplainNonFinite() {
   absl::Status status = lanes_.ForEachBlock([&](int, int slot, const Block& block) {
     std::vector<double> log_density(block.stride);
     std::vector<double> of_component(static_cast<size_t>(num_components) * block.stride);
-    model_.Infer(*prepared_, block, WorkspaceOf(slot),
+    model_.Infer(*prepared_, Informed(block), WorkspaceOf(slot),
                  {.log_density = log_density.data(), .component_log_density = of_component.data()});
     for (int i = 0; i < block.num_rows; ++i) {
       if (std::isfinite(log_density[i])) continue;
@@ -128,7 +133,10 @@ absl::Status Expectation::ExplainNonFinite() {
     absl::StrAppend(&message, "; component ", first.component, " gives it ",
                     first.component_log_density);
   } else {
-    absl::StrAppend(&message, "; no component can have produced it");
+    absl::StrAppend(&message, model_.chain() == nullptr
+                                  ? "; no component can have produced it"
+                                  : "; no state that the rows before it leave can have it: "
+                                    "empty its cells, or start elsewhere");
   }
   return absl::FailedPreconditionError(message);
 }

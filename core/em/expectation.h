@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "core/data/table.h"
 #include "core/em/lanes.h"
+#include "core/em/messages.h"
 #include "core/em/model.h"
 #include "core/em/scratch.h"
 #include "core/runtime/pool.h"
@@ -65,11 +67,15 @@ class Expectation {
   void ClearLane(int lane);
   void MergeLanes();
   absl::Status ExplainNonFinite();
+  Block Informed(const Block& block) const {
+    return messages_ ? messages_->Informed(block) : block;
+  }
 
   const Model& model_;
   const int64_t size_;         // doubles of one set of statistics
   const int64_t lane_stride_;  // size_ and a gap, so that lanes do not share cache lines
   Lanes lanes_;
+  std::optional<Messages> messages_;  // for models whose rows depend on each other
   std::unique_ptr<Model::Prepared> prepared_;
   std::vector<std::unique_ptr<Model::Workspace>> workspaces_;  // per slot, made when first used
   std::vector<std::unique_ptr<Given>> given_;                  // likewise

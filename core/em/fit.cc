@@ -96,9 +96,9 @@ absl::Status CheckProblem(const Model& model, const Table& table, const FitOptio
                      " components, must be among the model's ", num_components));
   }
   if (options.start == StartMethod::kAgglomerative && model.num_seeds() > kMaxAgglomerated) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("num_components: got ", model.num_seeds(), ", must be at most ",
-                     kMaxAgglomerated, " with an agglomerative start; use another start"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        model.chain() == nullptr ? "num_components" : "num_states", ": got ", model.num_seeds(),
+        ", must be at most ", kMaxAgglomerated, " with an agglomerative start; use another start"));
   }
   if (options.start == StartMethod::kResponsibilities) {
     return CheckStarts(table, num_components, *run.share, run.stop);

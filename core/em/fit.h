@@ -88,8 +88,8 @@ struct FitOptions {
   // Converged when the objective changes by at most relative_tolerance x (w + |objective|) or
   // absolute_tolerance nats in an iteration. 0 switches a test off. Here w is the mean weight of
   // the rows with positive weight, 1 for data without weights: so the relative test, like the
-  // objective, does not depend on the unit of the weights. With a variance at its floor a change
-  // down that rounding explains ends a restart too: nothing is left to gain.
+  // objective, does not depend on the unit of the weights. A change down that rounding explains, as
+  // with a variance at its floor, is taken back and ends a restart too: nothing is left to gain.
   double relative_tolerance = 1e-9;
   double absolute_tolerance = 0;
   // Converged when no unconstrained coordinate moves by more than this in an iteration, relative

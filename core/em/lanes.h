@@ -27,6 +27,7 @@ class Lanes {
   int num_lanes() const { return partition_.num_lanes; }
   int num_slots() const { return share_.num_slots(); }
   int max_rows() const { return partition_.block_rows; }
+  const Partition& partition() const { return partition_; }
   // Whether `block` is the first of `lane`.
   bool Begins(int lane, const Block& block) const {
     return block.first_row == partition_.first_row(partition_.first_block(lane));

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -21,6 +22,8 @@
 #include "core/runtime/random.h"
 
 namespace emserve {
+
+class Chain;
 
 // Reasons of repairs. A variance at its floor: the likelihood would otherwise grow without bound,
 // so a fit that ends with one has found no maximum of its own.
@@ -77,8 +80,10 @@ struct Assignment {
 
 // What Infer fills, per row of a block; null pointers are skipped.
 struct RowOutputs {
-  double* log_density = nullptr;  // [stride] log p(x_i | theta) of the observed cells, nats
-  double* posterior = nullptr;    // [components x stride] p(z_i = k | x_i, theta)
+  // [stride] log p(x_i | theta) of the observed cells, nats; in a sequence given the rows before
+  double* log_density = nullptr;
+  double* posterior = nullptr;  // [components x stride] p(z_i = k | all rows, theta)
+  double* filtered = nullptr;   // [components x stride] p(z_i = k | rows up to i, theta)
   // [components x stride] log p(x_i | z_i = k, theta), nats
   double* component_log_density = nullptr;
   // [columns x stride] mean and variance of every cell given the row's observed cells: for an
@@ -86,6 +91,26 @@ struct RowOutputs {
   // others. Both or neither.
   double* conditional_mean = nullptr;
   double* conditional_variance = nullptr;
+  // Of models with a chain (chain.h), asked for alone, of blocks with messages of hard assignments:
+  // [stride] the state on the sequence's most probable path, and log p(x_i, state | the state
+  // before), nats, which sum to the log density of rows and path. Both or neither.
+  int* path = nullptr;
+  double* path_log_density = nullptr;
+  // The following of models with a chain only.
+  // [components x stride] p(z at some rows after i = k | rows up to i, theta), those rows being the
+  // ones that `ahead` looks ahead, of Chain::Ahead; and [columns x stride] mean and variance of
+  // every cell there, as the conditional ones. Both of the last or neither.
+  const double* ahead = nullptr;
+  double* forecast = nullptr;
+  double* forecast_mean = nullptr;
+  double* forecast_variance = nullptr;
+  // [columns x stride] pseudo-residuals (Zucchini, MacDonald & Langrock 2016, chapter 6): the
+  // normal quantile of p(cell <= its value | all other rows), or | the rows before; of a cell whose
+  // values have probabilities, of the middle of the step. Standard normal where the model is true;
+  // NaN where the cell is missing. Beyond about 37 standard deviations a double does not hold the
+  // probability: -infinity or +infinity. For emissions with cumulatives.
+  double* residual = nullptr;
+  double* forecast_residual = nullptr;
 };
 
 class Model {
@@ -121,6 +146,8 @@ class Model {
   virtual bool has_likelihood() const { return true; }
   // Working memory of one row inside a block, for Partition::Make: columns + components + scratch.
   virtual int64_t doubles_per_row() const = 0;
+  // What the model is besides, where rows depend on those before them (chain.h); null: they do not.
+  virtual const Chain* chain() const { return nullptr; }
   // Free parameters, fixed and tied ones and dropped components apart: the degrees of freedom of
   // AIC and BIC.
   virtual int64_t degrees_of_freedom(std::span<const double> theta) const = 0;
@@ -189,6 +216,14 @@ class Model {
   // Parameters of the one-component closed form copied to every component: the point around which
   // statistics of a start are centred.
   virtual void Reference(const Summary& summary, std::span<double> theta) const = 0;
+
+  // Its share of the rows, or for a chain the largest probability with which a sequence begins in
+  // it or another component is followed by it: 0 means that no row can belong to it. None where
+  // components have no weights.
+  virtual std::optional<double> WeightOf(std::span<const double> /*theta*/,
+                                         int /*component*/) const {
+    return std::nullopt;
+  }
 
   // Sets the weight of `component` and scales the others to what is left; constraints on weights
   // are kept.

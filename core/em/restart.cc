@@ -11,9 +11,12 @@ namespace {
 
 // The objective of EM never decreases, up to rounding: of the parameters (relative), of the sum
 // over the observations (per unit of weight, in nats), and of what repairs hold away from its
-// maximum.
+// maximum. A maximisation that lowers it by more is a mistake.
 constexpr double kDecreaseRelative = 1e-9;
 constexpr double kDecreasePerObservation = 1e-12;
+
+// Of the objective: one that lowers it by less, and so by what its own sum loses, stays.
+constexpr double kNoiseRelative = 1e-12;
 
 // An extrapolation may lower the objective by this much of it: less is rounding near the maximum.
 constexpr double kProposalRelative = 1e-14;
@@ -115,6 +118,7 @@ absl::Status Restart::Expect() {
   change_before_ = change_;
   change_.reset();
   if (outcome_.iterations > 0 && !remade_) change_ = outcome_.objective - objective_before_;
+  TakeBackRounding();
   Report(Phase::kClimb, outcome_.objective, change_);
   return absl::OkStatus();
 }
@@ -199,7 +203,7 @@ absl::Status Restart::Conclude() {
 // One that had no weight before the maximisation has nothing to lose.
 bool Restart::IsCollapse(const Repair& repair, std::span<const double> before) const {
   return (repair.reason == kVarianceFloored || repair.reason == kComponentEmpty) &&
-         (repair.component < 0 || WeightOf(before, repair.component) != 0.0);
+         (repair.component < 0 || problem_.model.WeightOf(before, repair.component) != 0.0);
 }
 
 // Only a component's own collapse can be helped; a shared variance at its floor is of all.
@@ -234,7 +238,7 @@ absl::Status Restart::TreatCollapse() {
     });
     repairs_.push_back({.reason = respawns ? kComponentRespawned : kComponentDropped,
                         .component = k,
-                        .amount = WeightOf(buffers_.before, k).value_or(0)});
+                        .amount = problem_.model.WeightOf(buffers_.before, k).value_or(0)});
     remade_ = true;
   }
   return absl::OkStatus();
@@ -269,7 +273,8 @@ absl::Status Restart::Respawn(int component) {
 bool Restart::Drop(int component) {
   std::vector<double> dropped = buffers_.theta;
   problem_.model.Reweigh(component, 0, dropped);
-  if (WeightOf(dropped, component) != 0.0 || !problem_.model.Validate(dropped).ok()) return false;
+  const Model& model = problem_.model;
+  if (model.WeightOf(dropped, component) != 0.0 || !model.Validate(dropped).ok()) return false;
   buffers_.theta = std::move(dropped);
   return true;
 }
@@ -286,35 +291,60 @@ void Restart::NoteDrops() {
   }
 }
 
-std::optional<double> Restart::WeightOf(std::span<const double> theta, int component) const {
-  const ArraySpec* const weights = problem_.model.parameters().Find("weights");
-  if (weights == nullptr || component >= weights->size) return std::nullopt;
-  return theta[weights->offset + component];
-}
-
 // The first maximisation may have to go down: a given start can lie outside the constraints, e.g.
 // below the floor of the variances, or outside the covariance structure.
+bool Restart::MayGoDown() const {
+  return !change_ || (problem_.starts == nullptr && outcome_.iterations == 1);
+}
+
+double Restart::Allowance() const {
+  return kDecreaseRelative * (problem_.summary.mean_weight() + std::abs(outcome_.objective)) +
+         kDecreasePerObservation * problem_.summary.total_weight + RoundingOfRepairs();
+}
+
+void Restart::ReturnBefore() {
+  buffers_.theta.swap(buffers_.before);
+  repairs_.swap(repairs_before_);
+  outcome_.objective = objective_before_;
+  log_prior_ = log_prior_before_;
+}
+
+// A variance at its floor costs many digits, so that the objective falls where less than those is
+// left to gain. Then it stays as it was, and the climb ends.
+void Restart::TakeBackRounding() {
+  const double noise =
+      RoundingOfRepairs() > 0
+          ? 0
+          : kNoiseRelative * (problem_.summary.mean_weight() + std::abs(outcome_.objective));
+  if (MayGoDown() || !(*change_ < -noise) || *change_ < -Allowance()) return;
+  fall_ = Fall{.nats = -*change_, .allowance = Allowance()};
+  change_ = 0;
+  const bool floored = HasFlooredVariance();
+  ReturnBefore();
+  // That a variance is held there says more than that none was before.
+  if (floored) repairs_.swap(repairs_before_);
+}
+
 bool Restart::Decreased() {
-  const bool from_outside = problem_.starts == nullptr && outcome_.iterations == 1;
-  if (!change_ || from_outside) return false;
-  const double allowance =
-      kDecreaseRelative * (problem_.summary.mean_weight() + std::abs(outcome_.objective)) +
-      kDecreasePerObservation * problem_.summary.total_weight + RoundingOfRepairs();
+  if (MayGoDown()) return false;
+  const double allowance = Allowance();
   if (!(*change_ < -allowance)) return false;
   outcome_.termination = Termination::kObjectiveDecreased;
   outcome_.message = absl::StrCat("iteration ", outcome_.iterations, " lowered the objective by ",
                                   Number(-*change_), " nats, more than rounding explains (",
                                   Number(allowance), "); the parameters before it are returned");
   Warn("OBJECTIVE_DECREASED", outcome_.message);
-  buffers_.theta.swap(buffers_.before);
-  repairs_.swap(repairs_before_);
-  outcome_.objective = objective_before_;
-  log_prior_ = log_prior_before_;
+  ReturnBefore();
   return true;
 }
 
 // Why nothing is left to gain, if so.
 std::optional<std::string> Restart::WhyConverged() const {
+  if (fall_) {
+    return absl::StrCat("the objective fell by ", Number(fall_->nats),
+                        " nats, no more than rounding explains (", Number(fall_->allowance),
+                        "); the parameters before that are returned");
+  }
   const double change = std::abs(*change_);
   const double mean_weight = problem_.summary.mean_weight();
   const double relative =
@@ -342,12 +372,6 @@ std::optional<std::string> Restart::WhyConverged() const {
           " nats to gain, at most aitken_tolerance = ", Number(options_.aitken_tolerance));
     }
   }
-  if (const double rounding = RoundingOfRepairs(); *change_ < 0 && change <= rounding) {
-    // What is left to gain is less than what rounding takes away.
-    return absl::StrCat("the objective fell by ", Number(change),
-                        " nats, no more than the rounding of variances at their floor explains (",
-                        Number(rounding), ")");
-  }
   return std::nullopt;
 }
 
@@ -358,10 +382,12 @@ bool Restart::Converged() {
     small_changes_ = 0;
     return false;
   }
-  if (accelerator_ != nullptr && ++small_changes_ < kSmallChanges) return false;
-  // An extrapolation may lie beyond what a maximisation would have to repair.
-  settling_ = beyond_image_;
-  if (settling_) return false;
+  if (!fall_) {
+    if (accelerator_ != nullptr && ++small_changes_ < kSmallChanges) return false;
+    // An extrapolation may lie beyond what a maximisation would have to repair.
+    settling_ = beyond_image_;
+    if (settling_) return false;
+  }
   outcome_.message = *std::move(why);
   outcome_.termination = Termination::kConverged;
   if (HasFlooredVariance()) {

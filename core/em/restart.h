@@ -97,8 +97,15 @@ class Restart {
   bool Drop(int component);
   // Notes which components the last maximisation left without weight. They stay in the report.
   void NoteDrops();
-  // Of a component under `theta`; none where components have no weights.
-  std::optional<double> WeightOf(std::span<const double> theta, int component) const;
+
+  // Whether the last maximisation may have lowered the objective, or there is no telling.
+  bool MayGoDown() const;
+  // How far rounding may have moved the last change, nats.
+  double Allowance() const;
+  // What was before the last maximisation is what was reached.
+  void ReturnBefore();
+  // Undoes a maximisation that lowered the objective by no more than rounding explains.
+  void TakeBackRounding();
 
   // The rules that stop a climb: each notes its termination and a message with its two numbers.
   bool Decreased();
@@ -119,8 +126,13 @@ class Restart {
   const std::unique_ptr<Accelerator> accelerator_;
   Assignment assignment_;  // of the climb
   RestartOutcome outcome_;
-  int64_t reported_ = 0;                 // iterations reported, journeys included
-  std::optional<double> change_;         // of the objective by the last maximisation
+  int64_t reported_ = 0;          // iterations reported, journeys included
+  std::optional<double> change_;  // of the objective by the last maximisation
+  struct Fall {
+    double nats = 0;
+    double allowance = 0;
+  };
+  std::optional<Fall> fall_;             // of the objective, that was taken back
   std::optional<double> change_before_;  // of the objective by the one before
   double movement_ = 0;                  // of the coordinates, by the last maximisation
   int small_changes_ = 0;                // in a row, while extrapolating

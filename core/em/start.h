@@ -52,7 +52,10 @@ absl::Status CheckStarts(const Table& table, int num_components, Pool::Share& sh
 // A row belongs wholly to its nearest seed in restarts 0, 3, 6, ...; in the others a tenth and two
 // tenths of it are spread evenly over all components. Hard assignments find separated clusters
 // best; softened ones reach optima with overlapping components that hard ones miss, and give
-// components with few rows a proper variance. Models whose probabilities could start at 0, and
+// components with few rows a proper variance. Of a chain's states several may look alike and differ
+// in what comes before and behind: where fewer rows than states can be told apart, rows with the
+// same cells in them and in their neighbours have the same random responsibilities. Models
+// whose probabilities could start at 0, and
 // would stay there, are never started hard. Components that no seed stands for (noise) share a
 // twentieth of every row.
 class Starts {
@@ -67,9 +70,9 @@ class Starts {
   // candidate for a seed, says no. Once it says yes, the seeds still missing are random distinct
   // rows, without a look at how far they are apart. Uses `expectation` for one pass over the table.
   //
-  // FailedPrecondition when fewer rows than components can be told apart; Cancelled; what the
-  // model's maximisation returns. O(sample x K log K x columns + rows x K x columns);
-  // agglomeration O(min(sample, 4096)^2 x columns).
+  // FailedPrecondition when fewer rows than components can be told apart, but for models with a
+  // chain; Cancelled; what the model's maximisation returns. O(sample x K log K x columns + rows x
+  // K x columns); agglomeration O(min(sample, 4096)^2 x columns).
   absl::Status Draw(uint64_t restart, absl::FunctionRef<bool()> time_is_up,
                     Expectation& expectation, std::span<double> theta,
                     std::vector<Repair>& repairs) const;
@@ -85,6 +88,8 @@ class Starts {
                                std::span<const double> reference, Expectation& expectation) const;
   absl::Status AssignAtRandom(uint64_t restart, std::span<const double> reference,
                               Expectation& expectation) const;
+  absl::Status AssignByNeighbours(uint64_t restart, std::span<const double> reference,
+                                  Expectation& expectation) const;
   absl::Status AssignAsGiven(std::span<const double> reference, Expectation& expectation) const;
   void KeepToLabels(const Block& block, std::span<double> posterior) const;
 

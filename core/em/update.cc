@@ -26,6 +26,7 @@ class Updated final : public Model {
   bool has_distances() const override { return model_->has_distances(); }
   bool measures_in_own_units() const override { return model_->measures_in_own_units(); }
   bool has_likelihood() const override { return model_->has_likelihood(); }
+  const Chain* chain() const override { return model_->chain(); }
   bool checks_rows() const override { return model_->checks_rows(); }
   int64_t doubles_per_row() const override { return model_->doubles_per_row(); }
   int64_t degrees_of_freedom(std::span<const double> theta) const override {
@@ -84,6 +85,9 @@ class Updated final : public Model {
   void FromUnconstrained(std::span<const double> coordinates, std::span<const double> reference,
                          std::span<double> theta) const override {
     model_->FromUnconstrained(coordinates, reference, theta);
+  }
+  std::optional<double> WeightOf(std::span<const double> theta, int component) const override {
+    return model_->WeightOf(theta, component);
   }
   void Reweigh(int component, double weight, std::span<double> theta) const override {
     model_->Reweigh(component, weight, theta);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/distribution/columns.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/kernels.h"
 
 namespace emserve {
@@ -70,6 +71,11 @@ class Bernoulli final : public Univariate {
   }
   double Draw(std::span<const double> params, Random& random) const override {
     return random.Uniform() < params[0] ? 1 : 0;
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    const double one = params[0];
+    return x > 0 ? Cumulatives{.below = 1 - one, .at = one, .above = 0}
+                 : Cumulatives{.below = 0, .at = 1 - one, .above = one};
   }
 
  private:

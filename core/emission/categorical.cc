@@ -78,11 +78,7 @@ class Categorical final : public Emission {
   bool has_distances() const override { return false; }
   int64_t degrees_of_freedom(const std::vector<bool>& active) const override {
     int64_t count = 0;
-    for (size_t c = 0; c < columns_.size(); ++c) {
-      const ArraySpec& array = parameters_.arrays()[c];
-      count += NumFreeProbabilities(constraints_.Slice(array.offset, array.size),
-                                    columns_[c].num_levels, active);
-    }
+    for (const SimplexRows& rows : rows_) count += rows.num_free(active);
     return count;
   }
 
@@ -92,7 +88,6 @@ class Categorical final : public Emission {
       absl::Status status = rows_[c].Constrain(constraints.Slice(array.offset, array.size));
       if (!status.ok()) return status;
     }
-    constraints_ = std::move(constraints);
     return absl::OkStatus();
   }
 
@@ -347,7 +342,6 @@ class Categorical final : public Emission {
   const double empty_occupancy_;
   std::vector<Column> columns_;
   std::vector<SimplexRows> rows_;  // per column
-  Constraints constraints_;        // of all columns
   int64_t levels_ = 0;             // of all columns
   int64_t table_levels_ = 0;
   Layout parameters_;

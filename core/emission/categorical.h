@@ -44,9 +44,9 @@ absl::StatusOr<CategoricalOptions> ResolveCategorical(const CategoricalOptions& 
 // has gets probability 0 without a prior.
 //
 // Parameters: probabilities_<c> [K, levels of column c], one array per column c = 0, 1, ....
-// Statistics: counts_<c> [levels of column c, K]. Constraints: single elements fixed; ties within a
-// row of an array, or of two whole rows, element by element. Rows whose codes are out of range have
-// density 0, but see CheckRows. A row costs O(K D), whatever the number of levels.
+// Statistics: counts_<c> [levels of column c, K]. Constraints: any fixed elements, and ties
+// within an array, that leave probability vectors. Rows whose codes are out of range have density
+// 0, but see CheckRows. A row costs O(K D), whatever the number of levels.
 //
 // Goodman (1974); Linzer & Lewis (2011). Errors: as ResolveCategorical; InvalidArgument
 // "concentration: got ...".

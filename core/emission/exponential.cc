@@ -8,6 +8,7 @@
 #include "core/distribution/columns.h"
 #include "core/distribution/components.h"
 #include "core/em/model.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/kernels.h"
 #include "core/runtime/draws.h"
 
@@ -70,6 +71,10 @@ class Exponential final : public Univariate {
   }
   double Draw(std::span<const double> params, Random& random) const override {
     return DrawExponential(random) / params[0];
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    const double scaled = x > 0 ? params[0] * x : 0;
+    return {.below = -std::expm1(-scaled), .at = 0, .above = std::exp(-scaled)};
   }
 
  private:

@@ -10,6 +10,7 @@
 #include "core/distribution/columns.h"
 #include "core/distribution/components.h"
 #include "core/em/model.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/special.h"
 #include "core/numerics/sums.h"
 #include "core/runtime/draws.h"
@@ -165,6 +166,9 @@ class Gamma final : public Univariate {
     // Tiny shapes draw numbers that round to 0, which is no longer in the support.
     return std::max(DrawGamma(params[kShape], random) / params[kRate],
                     std::numeric_limits<double>::min());
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    return GammaCumulatives(params[kShape], params[kRate] * x);
   }
 
  private:

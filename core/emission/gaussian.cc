@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/distribution/conditional_cells.h"
+#include "core/distribution/cumulative_cells.h"
 #include "core/distribution/elliptical.h"
 
 namespace emserve {
@@ -157,6 +158,18 @@ class Gaussian final : public Emission {
                             missing.completed.data(), missing.variance.data());
       cells.Add(posterior.data() + Row(k, block), missing.completed.data(),
                 missing.variance.data());
+    }
+  }
+
+  bool has_cumulatives() const override { return true; }
+  void Cumulative(const Emission::Prepared& prepared, const Block& block, int component, Workspace&,
+                  double* below, double* at, double* above) const override {
+    for (int d = 0; d < num_columns(); ++d) {
+      const Covariances::Marginal marginal = covariances_.MarginalOf(Cast(prepared), component, d);
+      const auto of_value = [&](double x) {
+        return NormalCumulatives((x - marginal.location) / marginal.scale);
+      };
+      FillCumulatives(block, d, of_value, below, at, above);
     }
   }
 

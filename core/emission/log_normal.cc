@@ -10,6 +10,7 @@
 #include "core/distribution/columns.h"
 #include "core/distribution/components.h"
 #include "core/em/model.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/kernels.h"
 
 namespace emserve {
@@ -127,6 +128,10 @@ class LogNormal final : public Univariate {
   double Draw(std::span<const double> params, Random& random) const override {
     return std::clamp(std::exp(params[kMean] + std::sqrt(params[kVariance]) * random.Normal()),
                       std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    if (!(x > 0)) return {.below = 0, .at = 0, .above = 1};
+    return NormalCumulatives((std::log(x) - params[kMean]) / std::sqrt(params[kVariance]));
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/distribution/components.h"
 #include "core/distribution/conditional_cells.h"
+#include "core/distribution/whole_rows.h"
 #include "core/em/scratch.h"
 #include "core/em/simplex_rows.h"
 #include "core/numerics/kernels.h"
@@ -52,13 +53,15 @@ class MultinomialWorkspace final : public Emission::Workspace {
   MultinomialWorkspace(int max_rows, int num_columns)
       : coefficient(PaddedRows(max_rows)),
         total(coefficient.size()),
+        rows(max_rows),
         zeros(num_columns),
         unused(num_columns) {}
 
   // [stride] log n! / prod x_d!, or by LogStirlingFactor for large totals; -infinity: not a row of
   // counts
   const Scratch coefficient;
-  const Scratch total;         // [stride]
+  const Scratch total;  // [stride]
+  WholeRows rows;
   std::vector<double> zeros;   // [D]
   std::vector<double> unused;  // [D]
 };
@@ -86,29 +89,24 @@ class Multinomial final : public Emission {
   int64_t scratch_per_row() const override { return 2; }
   bool starts_hard() const override { return false; }
   int64_t degrees_of_freedom(const std::vector<bool>& active) const override {
-    return NumFreeProbabilities(constraints_, num_columns_, active);
+    return rows_.num_free(active);
   }
 
-  absl::Status Constrain(Constraints constraints) override {
-    if (absl::Status status = rows_.Constrain(constraints); !status.ok()) return status;
-    constraints_ = std::move(constraints);
-    return absl::OkStatus();
-  }
+  absl::Status Constrain(Constraints constraints) override { return rows_.Constrain(constraints); }
 
   absl::Status CheckRows(const Block& block, const std::vector<std::string>& names) const override {
     for (int i = 0; i < block.num_rows; ++i) {
       if (!(block.weights[i] > 0)) continue;  // says nothing, whatever is in it
+      if (IsAbsent(block, i)) {
+        if (absl::Status status = CheckWholeRow(block, i, names); !status.ok()) return status;
+        continue;
+      }
       for (int c = 0; c < num_columns_; ++c) {
         const double value = block.column(c)[i];
         if (value >= 0 && value <= kLargestCount && std::floor(value) == value) continue;
-        const std::string what = absl::StrCat("[", block.first_row + i, "]: got ", value,
-                                              " in column '", names[c], "', must be ");
-        if (std::isnan(value)) {
-          return absl::InvalidArgumentError(
-              absl::StrCat(what, "complete; give the count, or leave the row out"));
-        }
         return absl::InvalidArgumentError(
-            absl::StrCat(what, "a count, a whole number from 0 to 2^53"));
+            absl::StrCat("[", block.first_row + i, "]: got ", value, " in column '", names[c],
+                         "', must be a count, a whole number from 0 to 2^53"));
       }
     }
     return absl::OkStatus();
@@ -139,9 +137,11 @@ class Multinomial final : public Emission {
     return absl::OkStatus();
   }
 
-  void LogDensity(const Emission::Prepared& prepared, const Block& block, Workspace& workspace,
+  // A row without a cell is as good as one without a count.
+  void LogDensity(const Emission::Prepared& prepared, const Block& given, Workspace& workspace,
                   std::span<double> log_density) const override {
     auto& work = static_cast<MultinomialWorkspace&>(workspace);
+    const Block block = work.rows.Fill(given);
     const double* const coefficient = work.coefficient.data();
     const double* const total = work.total.data();
     const bool any_large = FindCoefficients(block, work);
@@ -160,9 +160,10 @@ class Multinomial final : public Emission {
     }
   }
 
-  void Accumulate(const Emission::Prepared&, const Block& block, std::span<const double> resp,
+  void Accumulate(const Emission::Prepared&, const Block& given, std::span<const double> resp,
                   Workspace& workspace, std::span<double> stats) const override {
     auto& work = static_cast<MultinomialWorkspace&>(workspace);
+    const Block block = work.rows.Fill(given);
     for (int k = 0; k < num_components_; ++k) {
       AddDiagonalMoments(block.values, block.stride, num_columns_, work.zeros.data(),
                          resp.data() + static_cast<int64_t>(k) * block.stride,
@@ -225,9 +226,25 @@ class Multinomial final : public Emission {
     }
   }
 
-  void Conditional(const Emission::Prepared&, const Block& block, std::span<const double>,
-                   Workspace&, double* mean, double* variance) const override {
-    const ConditionalCells observed(block, mean, variance);  // no cell is missing
+  // Of rows with as many counts as sampled ones: trials p and trials p (1 - p).
+  void Conditional(const Emission::Prepared& prepared, const Block& block,
+                   std::span<const double> posterior, Workspace&, double* mean,
+                   double* variance) const override {
+    ConditionalCells cells(block, mean, variance);
+    if (block.complete) return;
+    std::vector<double> of_mean(static_cast<size_t>(num_columns_) * block.stride);
+    std::vector<double> of_variance(of_mean.size());
+    for (int k = 0; k < num_components_; ++k) {
+      for (int d = 0; d < num_columns_; ++d) {
+        const double p = Cast(prepared).probabilities[Cell(k, d)];
+        const double expected = static_cast<double>(trials_) * p;
+        const int64_t begin = static_cast<int64_t>(d) * block.stride;
+        std::fill_n(of_mean.begin() + begin, block.stride, expected);
+        std::fill_n(of_variance.begin() + begin, block.stride, expected * (1 - p));
+      }
+      cells.Add(posterior.data() + static_cast<int64_t>(k) * block.stride, of_mean.data(),
+                of_variance.data());
+    }
   }
 
   void ToUnconstrained(std::span<const double> params,
@@ -316,7 +333,6 @@ class Multinomial final : public Emission {
   const int64_t trials_;
   const double empty_occupancy_;
   SimplexRows rows_;
-  Constraints constraints_;
   Layout parameters_;
   Layout statistics_;
 };
@@ -348,13 +364,7 @@ absl::StatusOr<std::unique_ptr<Emission>> MakeMultinomial(const MultinomialOptio
   }
   const absl::StatusOr<MultinomialOptions> resolved = ResolveMultinomial(options, summary);
   if (!resolved.ok()) return resolved.status();
-  if (!summary.complete()) {
-    const size_t worst = std::min_element(summary.observed.begin(), summary.observed.end()) -
-                         summary.observed.begin();
-    return absl::FailedPreconditionError(
-        absl::StrCat("columns[", names[worst], "]: got missing cells, must be complete; give the ",
-                     "counts, or leave the rows or the column out"));
-  }
+  if (absl::Status status = CheckWholeRows(summary, names); !status.ok()) return status;
   const double size = static_cast<double>(num_components) * static_cast<double>(names.size());
   if (!(size <= kMaxParameters)) {
     return absl::InvalidArgumentError(

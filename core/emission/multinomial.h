@@ -19,8 +19,8 @@ struct MultinomialOptions {
   // 1 keeps categories possible that a component has not seen; below 1 the prior's density has no
   // bound, and no maximum.
   double concentration = 1;
-  // Total of a sampled row, 0 to 1,000,000; what rows do otherwise does not depend on it. 0: the
-  // mean total of the rows, rounded, at least 1.
+  // Total of a sampled row, and of the mean of one without cells, 0 to 1,000,000; what rows do
+  // otherwise does not depend on it. 0: the mean total of the rows, rounded, at least 1.
   int64_t trials = 0;
 };
 
@@ -36,14 +36,15 @@ absl::StatusOr<MultinomialOptions> ResolveMultinomial(const MultinomialOptions& 
 // have density 0, but see CheckRows. Densities keep their digits for totals of any size: Loader
 // (2000), "Fast and accurate computation of binomial probabilities".
 //
-// Parameters: probabilities [K, D]. Statistics: counts [K, D]. Constraints: single elements fixed;
-// ties within a row, or of two whole rows, element by element. A row costs O(K D).
+// Parameters: probabilities [K, D]. Statistics: counts [K, D]. Constraints: any fixed or tied
+// elements that leave probability vectors. A row costs O(K D).
 //
-// Missing cells are not defined. Sampling a row takes O(trials log D).
+// A row without any cell says nothing: its density is 1, and Conditional gives it `trials` counts.
+// A row with some of its cells missing is not defined. Sampling a row takes O(trials log D).
 //
 // McLachlan & Peel (2000), section 5.3. Errors: InvalidArgument "concentration: got ...";
-// FailedPrecondition "columns[<name>]: got ..., must be complete; ..." for a table with missing
-// cells.
+// FailedPrecondition "columns[<name>]: got ..., must be complete, ..." for a table whose columns
+// miss different rows.
 absl::StatusOr<std::unique_ptr<Emission>> MakeMultinomial(const MultinomialOptions& options,
                                                           int num_components,
                                                           const Summary& summary,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/distribution/columns.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/special.h"
 #include "core/runtime/draws.h"
 
@@ -226,6 +227,11 @@ class NegativeBinomial final : public Univariate {
   }
   double Draw(std::span<const double> params, Random& random) const override {
     return DrawNegativeBinomial(params[kMean], params[kDispersion], random);
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    const double mean = params[kMean];
+    const double r = params[kDispersion];
+    return NegativeBinomialCumulatives(mean, r, x, LogDensityOf(x, mean, r, StirlingError(r)));
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/distribution/columns.h"
+#include "core/numerics/cumulative.h"
 #include "core/numerics/kernels.h"
 #include "core/numerics/special.h"
 #include "core/runtime/draws.h"
@@ -90,6 +91,9 @@ class Poisson final : public Univariate {
   double Variance(std::span<const double> params) const override { return params[0]; }
   double Draw(std::span<const double> params, Random& random) const override {
     return DrawPoisson(params[0], random);
+  }
+  Cumulatives CumulativesOf(std::span<const double> params, double x) const override {
+    return PoissonCumulatives(params[0], x);
   }
 
  private:

@@ -225,6 +225,20 @@ class Product final : public Emission {
     }
   }
 
+  bool has_cumulatives() const override {
+    return std::all_of(parts_.begin(), parts_.end(),
+                       [](const Part& part) { return part.emission->has_cumulatives(); });
+  }
+  void Cumulative(const Emission::Prepared& prepared, const Block& block, int component,
+                  Workspace& workspace, double* below, double* at, double* above) const override {
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const int64_t begin = static_cast<int64_t>(parts_[p].first_column) * block.stride;
+      parts_[p].emission->Cumulative(*Cast(prepared).parts[p], Columns(parts_[p], block), component,
+                                     *static_cast<ProductWorkspace&>(workspace).parts[p],
+                                     below + begin, at + begin, above + begin);
+    }
+  }
+
   void ToUnconstrained(std::span<const double> params,
                        std::span<double> coordinates) const override {
     for (const Part& part : parts_) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/distribution/conditional_cells.h"
+#include "core/distribution/cumulative_cells.h"
 #include "core/distribution/elliptical.h"
 #include "core/emission/tails.h"
 #include "core/numerics/kernels.h"
@@ -252,6 +253,21 @@ class StudentT final : public Emission {
       }
       cells.Add(posterior.data() + Row(k, block), missing.completed.data(),
                 missing.variance.data());
+    }
+  }
+
+  bool has_cumulatives() const override { return true; }
+  void Cumulative(const Emission::Prepared& prepared, const Block& block, int component, Workspace&,
+                  double* below, double* at, double* above) const override {
+    const StudentTPrepared& mine = Cast(prepared);
+    const double nu = mine.degrees_of_freedom[component];
+    for (int d = 0; d < num_columns(); ++d) {
+      const Covariances::Marginal marginal =
+          covariances_.MarginalOf(*mine.covariances, component, d);
+      const auto of_value = [&](double x) {
+        return StudentCumulatives((x - marginal.location) / marginal.scale, nu);
+      };
+      FillCumulatives(block, d, of_value, below, at, above);
     }
   }
 

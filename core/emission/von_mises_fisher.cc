@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/distribution/components.h"
 #include "core/distribution/conditional_cells.h"
+#include "core/distribution/whole_rows.h"
 #include "core/em/scratch.h"
 #include "core/emission/concentration.h"
 #include "core/emission/directions.h"
@@ -16,6 +17,9 @@
 
 namespace emserve {
 namespace {
+
+// Up to this concentration A(kappa) / kappa is 1 / D to more digits than 1 - (1 - A(kappa)) has.
+constexpr double kNearlyUniform = 1e-6;
 
 class VonMisesFisherPrepared final : public Emission::Prepared {
  public:
@@ -37,12 +41,14 @@ class VonMisesFisherWorkspace final : public Emission::Workspace {
       : inverse_length(PaddedRows(max_rows)),
         excess(inverse_length.size()),
         scaled(inverse_length.size()),
+        rows(max_rows),
         unused(num_columns) {}
 
   const Scratch inverse_length;  // [stride] 1 / |x|; 0 for a row without direction
   const Scratch excess;          // [stride] |x| - 1
   const Scratch scaled;          // [stride] responsibilities divided by |x|
-  std::vector<double> unused;    // [D]
+  WholeRows rows;
+  std::vector<double> unused;  // [D]
 };
 
 const VonMisesFisherPrepared& Cast(const Emission::Prepared& prepared) {
@@ -98,16 +104,12 @@ class VonMisesFisher final : public Emission {
   absl::Status CheckRows(const Block& block, const std::vector<std::string>& names) const override {
     for (int i = 0; i < block.num_rows; ++i) {
       if (!(block.weights[i] > 0)) continue;  // says nothing, whatever is in it
-      double squares = 0;
-      for (int d = 0; d < num_columns_; ++d) {
-        const double value = block.column(d)[i];
-        if (std::isnan(value)) {
-          return absl::InvalidArgumentError(absl::StrCat("[", block.first_row + i, "]: got ", value,
-                                                         " in column '", names[d],
-                                                         "', must be complete; leave the row out"));
-        }
-        squares += value * value;
+      if (IsAbsent(block, i)) {
+        if (absl::Status status = CheckWholeRow(block, i, names); !status.ok()) return status;
+        continue;
       }
+      double squares = 0;
+      for (int d = 0; d < num_columns_; ++d) squares += block.column(d)[i] * block.column(d)[i];
       if (const double length = std::sqrt(squares); !(std::abs(length - 1) <= kLengthTolerance)) {
         return absl::InvalidArgumentError(
             absl::StrCat("[", block.first_row + i, "]: got a length of ", length,
@@ -157,10 +159,11 @@ class VonMisesFisher final : public Emission {
   }
 
   // By m . x / |x| - 1 = ((|x| - 1)^2 - |x - m|^2) / (2 |x|), in which nothing cancels.
-  void LogDensity(const Emission::Prepared& prepared, const Block& block, Workspace& workspace,
+  void LogDensity(const Emission::Prepared& prepared, const Block& given, Workspace& workspace,
                   std::span<double> log_density) const override {
     const VonMisesFisherPrepared& mine = Cast(prepared);
     auto& work = static_cast<VonMisesFisherWorkspace&>(workspace);
+    const Block block = work.rows.Fill(given);
     FindLengths(block, work);
     for (int k = 0; k < num_components_; ++k) {
       double* const value = log_density.data() + static_cast<int64_t>(k) * block.stride;
@@ -171,15 +174,20 @@ class VonMisesFisher final : public Emission {
         const double excess = work.excess[i];
         value[i] = mine.log_peaks[k] + half * work.inverse_length[i] * (excess * excess - value[i]);
       }
+      for (int i = 0; !given.complete && i < given.num_rows; ++i) {
+        if (IsAbsent(given, i)) value[i] = 0;
+      }
     }
   }
 
-  // By x / |x| - m = (x - m) / |x| - m (|x| - 1) / |x|.
-  void Accumulate(const Emission::Prepared& prepared, const Block& block,
+  // By x / |x| - m = (x - m) / |x| - m (|x| - 1) / |x|, of which the mean is -(1 - A(kappa)) m
+  // where a row has no cell.
+  void Accumulate(const Emission::Prepared& prepared, const Block& given,
                   std::span<const double> resp, Workspace& workspace,
                   std::span<double> stats) const override {
     const VonMisesFisherPrepared& mine = Cast(prepared);
     auto& work = static_cast<VonMisesFisherWorkspace&>(workspace);
+    const Block block = work.rows.Fill(given);
     FindLengths(block, work);
     for (int k = 0; k < num_components_; ++k) {
       const double* const of_component = resp.data() + static_cast<int64_t>(k) * block.stride;
@@ -188,6 +196,11 @@ class VonMisesFisher final : public Emission {
         work.scaled[i] = of_component[i] * work.inverse_length[i];
         excess += work.scaled[i] * work.excess[i];
       }
+      double absent = 0;
+      for (int i = 0; !given.complete && i < given.num_rows; ++i) {
+        if (IsAbsent(given, i)) absent += of_component[i];
+      }
+      if (absent > 0) excess += absent * MeanCosineDeficit(num_columns_, mine.concentrations[k]);
       const double* const direction = mine.directions.data() + Cell(k, 0);
       const std::span<double> first = Direction(stats, k);
       AddDiagonalMoments(block.values, block.stride, num_columns_, direction, work.scaled.data(),
@@ -309,9 +322,33 @@ class VonMisesFisher final : public Emission {
                     mine.concentrations[component], random, row);
   }
 
-  void Conditional(const Emission::Prepared&, const Block& block, std::span<const double>,
-                   Workspace&, double* mean, double* variance) const override {
-    const ConditionalCells observed(block, mean, variance);  // no cell is missing
+  // E x = A m and Cov x = A / kappa (I - m m^T) + A' m m^T, with A = A(kappa) and its derivative A'
+  // = 1 - (D - 1) A / kappa - A^2.
+  void Conditional(const Emission::Prepared& prepared, const Block& block,
+                   std::span<const double> posterior, Workspace&, double* mean,
+                   double* variance) const override {
+    ConditionalCells cells(block, mean, variance);
+    if (block.complete) return;
+    const VonMisesFisherPrepared& mine = Cast(prepared);
+    std::vector<double> of_mean(static_cast<size_t>(num_columns_) * block.stride);
+    std::vector<double> of_variance(of_mean.size());
+    for (int k = 0; k < num_components_; ++k) {
+      const double concentration = mine.concentrations[k];
+      const double cosine = 1 - MeanCosineDeficit(num_columns_, concentration);
+      // A / kappa, 1 / D in the limit.
+      const double across =
+          concentration > kNearlyUniform ? cosine / concentration : 1.0 / num_columns_;
+      const double along = std::max(1 - (num_columns_ - 1) * across - cosine * cosine, 0.0);
+      for (int d = 0; d < num_columns_; ++d) {
+        const double m = mine.directions[Cell(k, d)];
+        const int64_t begin = static_cast<int64_t>(d) * block.stride;
+        std::fill_n(of_mean.begin() + begin, block.stride, cosine * m);
+        std::fill_n(of_variance.begin() + begin, block.stride,
+                    across * (1 - m * m) + along * (m * m));
+      }
+      cells.Add(posterior.data() + static_cast<int64_t>(k) * block.stride, of_mean.data(),
+                of_variance.data());
+    }
   }
 
   void ToUnconstrained(std::span<const double> params,
@@ -388,13 +425,8 @@ absl::StatusOr<std::unique_ptr<Emission>> MakeVonMisesFisher(
   VonMisesFisherOptions resolved = options;
   absl::Status status = ResolvePriorMean(num_columns, resolved.prior_mean);
   if (!status.ok()) return status;
-  if (!summary.complete()) {
-    const size_t worst = std::min_element(summary.observed.begin(), summary.observed.end()) -
-                         summary.observed.begin();
-    return absl::FailedPreconditionError(
-        absl::StrCat("columns[", names[worst], "]: got missing cells, must be complete; leave the ",
-                     "rows or the column out"));
-  }
+  status = CheckWholeRows(summary, names);
+  if (!status.ok()) return status;
   const double size = static_cast<double>(num_components) * static_cast<double>(num_columns + 1);
   if (!(size <= kMaxParameters)) {
     return absl::InvalidArgumentError(

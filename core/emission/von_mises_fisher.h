@@ -40,12 +40,14 @@ struct VonMisesFisherOptions {
 // Unconstrained coordinates: mean directions as they are, of which the length does not count, and
 // logarithms of concentrations.
 //
-// Missing cells are not defined. A row costs O(K D). Banerjee, Dhillon, Ghosh & Sra (2005); the
-// concentration by Newton's method from their start (Sra 2012); sampling by Wood (1994).
+// A row without any cell says nothing: its density is 1, and Conditional gives the mean resultant
+// vector. A row with some of its cells missing is not defined. A row costs O(K D). Banerjee,
+// Dhillon, Ghosh & Sra (2005); the concentration by Newton's method from their start (Sra 2012);
+// sampling by Wood (1994).
 //
 // Errors: InvalidArgument "prior_mean: got ...", "prior_strength: got ..." or "columns: got 1, must
-// be at least 2"; FailedPrecondition "columns[<name>]: got ..., must be complete; ..." for a table
-// with missing cells.
+// be at least 2"; FailedPrecondition "columns[<name>]: got ..., must be complete, ..." for a table
+// whose columns miss different rows.
 absl::StatusOr<std::unique_ptr<Emission>> MakeVonMisesFisher(const VonMisesFisherOptions& options,
                                                              int num_components,
                                                              const Summary& summary,

@@ -233,6 +233,9 @@ class Mixture final : public Model {
     emission_->FromUnconstrained(OfEmission(coordinates), OfEmission(reference), OfEmission(theta));
   }
 
+  std::optional<double> WeightOf(std::span<const double> theta, int component) const override {
+    return theta[component];
+  }
   void Reweigh(int component, double weight, std::span<double> theta) const override {
     std::vector<double> counts(theta.begin(), theta.begin() + num_components_);
     const double others = 1 - counts[component];

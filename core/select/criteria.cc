@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/em/lanes.h"
+#include "core/em/messages.h"
 
 namespace emserve {
 namespace {
@@ -63,7 +65,12 @@ absl::StatusOr<PosteriorSums> SumPosteriors(const Model& model, const Table& tab
   };
   const std::unique_ptr<Model::Prepared> prepared = model.NewPrepared();
   if (absl::Status status = model.Prepare(theta, *prepared); !status.ok()) return status;
-  Lanes lanes(table, model.doubles_per_row(), share, std::move(stop));
+  Lanes lanes(table, model.doubles_per_row(), share, stop);
+  std::optional<Messages> messages;
+  if (model.chain() != nullptr) {
+    messages.emplace(model, table, lanes.partition(), share, stop);
+    if (absl::Status status = messages->Run(*prepared, {}); !status.ok()) return status;
+  }
   std::vector<Slot> slots(lanes.num_slots());
   const int num_components = model.num_components();
   std::vector<PosteriorSums> of_lanes(lanes.num_lanes(), PosteriorSums(num_components));
@@ -73,7 +80,8 @@ absl::StatusOr<PosteriorSums> SumPosteriors(const Model& model, const Table& tab
       workspace = model.NewWorkspace(lanes.max_rows());
       posterior.resize(static_cast<size_t>(num_components) * PaddedRows(lanes.max_rows()));
     }
-    model.Infer(*prepared, block, *workspace, {.posterior = posterior.data()});
+    model.Infer(*prepared, messages ? messages->Informed(block) : block, *workspace,
+                {.posterior = posterior.data()});
     of_lanes[lane].Add(block, posterior);
   });
   if (!status.ok()) return status;

@@ -17,6 +17,7 @@
 #include "server/codec/model_spec.h"
 #include "server/codec/parameters.h"
 #include "server/codec/report.h"
+#include "server/codec/sequences.h"
 #include "server/ops/version.h"
 
 namespace emserve::server {
@@ -71,6 +72,12 @@ absl::StatusOr<FitSource> DecodeSource(const v1::FitSpec& spec, const InlineData
                                  spec.plausibility_columns().end()};
   const auto& starts = spec.start().responsibility_columns().columns();
   source.responsibility_columns = {starts.begin(), starts.end()};
+  if (spec.has_sequences()) {
+    absl::StatusOr<SequenceSource> sequences =
+        DecodeSequences(spec.sequences(), absl::StrCat(path, ".sequences"));
+    if (!sequences.ok()) return sequences.status();
+    source.sequences = *std::move(sequences);
+  }
   return source;
 }
 
@@ -141,20 +148,13 @@ struct Choice {
 // The candidate's model.
 v1::ModelSpec ModelOf(const v1::SweepSpec& spec, const Choice& choice) {
   v1::ModelSpec model = spec.base().model();
-  if (model.has_kmeans()) {
-    if (choice.num_components >= 0) {
-      model.mutable_kmeans()->set_num_components(spec.num_components(choice.num_components));
-    }
-    return model;
-  }
-  v1::MixtureSpec& mixture = *model.mutable_mixture();
   if (choice.num_components >= 0) {
-    mixture.set_num_components(spec.num_components(choice.num_components));
+    SetNumComponents(spec.num_components(choice.num_components), model);
   }
-  if (choice.emission >= 0) *mixture.mutable_emission() = spec.emissions(choice.emission);
+  if (choice.emission >= 0) MutableEmissionOf(model) = spec.emissions(choice.emission);
   if (choice.covariance >= 0) {
     SetCovariance(static_cast<v1::Covariance>(spec.covariances(choice.covariance)),
-                  *mixture.mutable_emission());
+                  MutableEmissionOf(model));
   }
   return model;
 }
@@ -173,7 +173,7 @@ absl::Status CheckUnique(const List& list, const std::string& path) {
 
 absl::Status CheckLists(const v1::SweepSpec& spec, const std::string& path) {
   const v1::ModelSpec& model = spec.base().model();
-  if (model.has_kmeans() && spec.emissions_size() + spec.covariances_size() > 0) {
+  if (!HasEmission(model) && spec.emissions_size() + spec.covariances_size() > 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, spec.emissions_size() > 0 ? ".emissions" : ".covariances",
                      ": got some with kmeans, must be absent"));
@@ -197,7 +197,7 @@ absl::Status CheckLists(const v1::SweepSpec& spec, const std::string& path) {
     if (!emission.ok()) return emission.status();
     any = any || HasCovariance(spec.emissions(e));
   }
-  if (spec.emissions().empty()) any = any || HasCovariance(model.mixture().emission());
+  if (spec.emissions().empty()) any = any || HasCovariance(EmissionOf(model));
   for (int c = 0; c < spec.covariances_size(); ++c) {
     const int value = spec.covariances(c);
     if (value != 0 && v1::Covariance_IsValid(value)) continue;
@@ -241,7 +241,7 @@ absl::StatusOr<std::vector<Choice>> Choices(const v1::SweepSpec& spec, const std
   if (absl::Status status = CheckLists(spec, path); !status.ok()) return status;
   std::vector<Choice> choices;
   for (int e = spec.emissions().empty() ? -1 : 0; e < spec.emissions_size(); ++e) {
-    const v1::EmissionSpec& emission = e < 0 ? model.mixture().emission() : spec.emissions(e);
+    const v1::EmissionSpec& emission = e < 0 ? EmissionOf(model) : spec.emissions(e);
     const int num_covariances = HasCovariance(emission) ? spec.covariances_size() : 0;
     for (int c = num_covariances == 0 ? -1 : 0; c < num_covariances; ++c) {
       for (int k = spec.num_components().empty() ? -1 : 0; k < spec.num_components_size(); ++k) {
@@ -257,20 +257,21 @@ absl::StatusOr<std::vector<Choice>> Choices(const v1::SweepSpec& spec, const std
   return choices;
 }
 
-// Where a field of a candidate's FitSpec stands in the SweepSpec.
-std::string PathOf(const Choice& choice, std::string_view field) {
-  constexpr std::string_view kEmission = "model.mixture.emission.";
-  if (choice.num_components >= 0 &&
-      (field == "model.mixture.num_components" || field == "model.kmeans.num_components")) {
+// Where a field of a candidate's FitSpec stands in `spec`.
+std::string PathOf(const v1::SweepSpec& spec, const Choice& choice, std::string_view field) {
+  const std::string number = NumComponentsField(spec.base().model());
+  if (choice.num_components >= 0 && field == absl::StrCat("model.", number)) {
     return absl::StrCat("num_components[", choice.num_components, "]");
   }
-  if (field.starts_with(kEmission)) {
+  const std::string structure = number.substr(0, number.find('.'));
+  const std::string emission = absl::StrCat("model.", structure, ".emission.");
+  if (field.starts_with(emission)) {
     if (choice.covariance >= 0 && field.ends_with(".covariance")) {
       return absl::StrCat("covariances[", choice.covariance, "]");
     }
     if (choice.emission >= 0) {
       return absl::StrCat("emissions[", choice.emission, "].",
-                          std::string(field.substr(kEmission.size())));
+                          std::string(field.substr(emission.size())));
     }
   }
   return absl::StrCat("base.", std::string(field));
@@ -283,7 +284,7 @@ absl::StatusOr<FitRequest> DecodeFitRequest(const std::shared_ptr<const v1::FitS
   absl::StatusOr<ModelOptions> model = DecodeModelSpec(spec->model(), absl::StrCat(path, ".model"));
   if (!model.ok()) return model.status();
   absl::StatusOr<FitRequest> fit = DecodeAround(
-      spec, *model, ProductColumns(spec->model().mixture().emission()), data, SpaceOf(*spec), path);
+      spec, *model, ProductColumns(EmissionOf(spec->model())), data, SpaceOf(*spec), path);
   if (!fit.ok()) return fit.status();
   fit->model = *std::move(model);
   fit->model_field = [spec](std::string_view field) {
@@ -310,7 +311,7 @@ absl::StatusOr<SweepRequest> DecodeSweepRequest(const std::shared_ptr<const v1::
     absl::StatusOr<ModelOptions> model = DecodeModelSpec(chosen, absl::StrCat(base_path, ".model"));
     if (!model.ok()) return model.status();
     if (!first.has_value()) first = *std::move(model);
-    std::vector<std::string> columns = ProductColumns(chosen.mixture().emission());
+    std::vector<std::string> columns = ProductColumns(EmissionOf(chosen));
     if (part_columns.empty()) part_columns = columns;
     if (!columns.empty() && columns != part_columns) {
       return absl::InvalidArgumentError(
@@ -338,7 +339,9 @@ absl::StatusOr<SweepRequest> DecodeSweepRequest(const std::shared_ptr<const v1::
   sweep.model_field = [spec, shared](size_t i, std::string_view field) {
     return ModelSpecField(ModelOf(*spec, shared->at(i)), field);
   };
-  sweep.path = [shared](size_t i, std::string_view field) { return PathOf(shared->at(i), field); };
+  sweep.path = [spec, shared](size_t i, std::string_view field) {
+    return PathOf(*spec, shared->at(i), field);
+  };
   return sweep;
 }
 

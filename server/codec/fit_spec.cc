@@ -164,9 +164,9 @@ absl::StatusOr<Storage> DecodeStorage(const v1::FitSpec& spec, const std::string
 
 void CompleteModel(const ModelOptions& model, v1::FitSpec& spec) {
   EncodeModelSpec(model, *spec.mutable_model());
-  if (const auto* const mixture = std::get_if<MixtureOptions>(&model)) {
-    SetProductColumns(mixture->emission, {spec.columns().begin(), spec.columns().end()},
-                      *spec.mutable_model()->mutable_mixture()->mutable_emission());
+  if (const EmissionOptions* const emission = EmissionOf(model)) {
+    SetProductColumns(*emission, {spec.columns().begin(), spec.columns().end()},
+                      MutableEmissionOf(*spec.mutable_model()));
   }
 }
 

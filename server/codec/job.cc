@@ -8,7 +8,9 @@
 #include "proto/wire/status.h"
 #include "server/codec/fields.h"
 #include "server/codec/fit_request.h"
+#include "server/codec/outputs.h"
 #include "server/codec/report.h"
+#include "server/codec/sequences.h"
 #include "server/digest.h"
 #include "server/errors.h"
 #include "server/names.h"
@@ -170,35 +172,6 @@ absl::StatusOr<JobState> DecodeJobState(v1::JobState state, const std::string& p
   return UnknownEnum(path, *v1::JobState_descriptor(), state);
 }
 
-absl::StatusOr<PredictionOutputs> DecodeOutputs(const google::protobuf::RepeatedField<int>& outputs,
-                                                const std::string& path) {
-  PredictionOutputs out;
-  for (int i = 0; i < outputs.size(); ++i) {
-    switch (outputs[i]) {
-      case v1::PREDICTION_OUTPUT_LABELS:
-        out.labels = true;
-        break;
-      case v1::PREDICTION_OUTPUT_POSTERIORS:
-        out.posteriors = true;
-        break;
-      case v1::PREDICTION_OUTPUT_LOG_DENSITIES:
-        out.log_densities = true;
-        break;
-      case v1::PREDICTION_OUTPUT_IMPUTED:
-        out.imputed = true;
-        break;
-      case v1::PREDICTION_OUTPUT_IMPUTED_VARIANCES:
-        out.imputed_variances = true;
-        break;
-      default:
-        return UnknownEnum(absl::StrCat(path, "[", i, "]"), *v1::PredictionOutput_descriptor(),
-                           outputs[i]);
-    }
-  }
-  if (!out.any()) out.labels = true;
-  return out;
-}
-
 absl::StatusOr<NewJob> DecodeCreateJob(v1::CreateJobRequest message,
                                        const JobEnvironment& environment) {
   const auto request = std::make_shared<const v1::CreateJobRequest>(std::move(message));
@@ -238,11 +211,19 @@ absl::StatusOr<NewJob> DecodeCreateJob(v1::CreateJobRequest message,
             "PredictionService.Predict");
       }
       absl::StatusOr<PredictionOutputs> outputs =
-          DecodeOutputs(job.predict().outputs(), "job.predict.outputs");
+          DecodeOutputs(NamedOutputs::Of(job.predict()), "job.predict.");
       if (!outputs.ok()) return outputs.status();
+      std::optional<SequenceSource> sequences;
+      if (job.predict().has_sequences()) {
+        absl::StatusOr<SequenceSource> decoded =
+            DecodeUnweightedSequences(job.predict().sequences(), "job.predict.sequences");
+        if (!decoded.ok()) return decoded.status();
+        sequences = *std::move(decoded);
+      }
       PredictRequest predict{.model = job.predict().model(),
                              .dataset = job.predict().dataset(),
                              .outputs = *outputs,
+                             .sequences = std::move(sequences),
                              .output_dataset_id = job.predict().output_dataset_id(),
                              .at_path = [](const absl::Status& status) {
                                return InRequest(status, "job.predict", "job.predict",

@@ -40,10 +40,6 @@ absl::StatusOr<NewJob> DecodeFit(v1::FitRequest request, const JobEnvironment& e
 
 absl::StatusOr<JobState> DecodeJobState(v1::JobState state, const std::string& path);
 
-// Which outputs a prediction names; none: labels. InvalidArgument under "<path>[i]".
-absl::StatusOr<PredictionOutputs> DecodeOutputs(const google::protobuf::RepeatedField<int>& outputs,
-                                                const std::string& path);
-
 void EncodeJob(const JobSnapshot& job, v1::Job& out);
 void EncodeEvent(const JobEvent& event, v1::JobEvent& out);
 

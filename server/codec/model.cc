@@ -4,11 +4,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/io/coded_stream.h"
+#include "proto/wire/tensor.h"
 #include "server/codec/dataset.h"
 #include "server/codec/fields.h"
 #include "server/codec/model_spec.h"
@@ -96,6 +99,15 @@ absl::Status OfModel(const absl::Status& status, const ModelOptions& options) {
                     : absl::StrCat(kPath, ".spec.model.", field, message.substr(end)));
 }
 
+// A figure of each state, if the model has it.
+void AddDerived(const char* name, const std::vector<double>& values, v1::ModelVersion& out) {
+  if (values.empty()) return;
+  v1::NamedTensor& derived = *out.add_derived();
+  derived.set_name(name);
+  const auto size = static_cast<int64_t>(values.size());
+  EncodeTensor(std::span(values), std::span(&size, 1), /*packed=*/false, *derived.mutable_tensor());
+}
+
 absl::Status Damaged(std::string_view what) {
   return absl::DataLossError(
       absl::StrCat("data: ", std::string(what), "; export the model version again"));
@@ -127,6 +139,8 @@ void EncodeModelVersion(const ResolvedVersion& resolved, bool parameters, v1::Mo
   if (parameters) {
     EncodeParameters(version.theta, version.predictor->model().parameters(),
                      *out.mutable_parameters());
+    AddDerived("expected_durations", version.predictor->expected_durations(), out);
+    AddDerived("stationary", version.predictor->stationary(), out);
   }
   EncodeReport(*version.report, *out.mutable_report());
   if (!version.job.empty()) out.set_job(JobName(version.job));
@@ -156,6 +170,7 @@ std::string EncodeModelFile(const ResolvedVersion& resolved) {
   version.clear_aliases();
   version.clear_tags();
   version.clear_imported();
+  version.clear_derived();  // from the parameters, again, where it is imported
   const std::string payload = version.SerializeAsString();
   const uint64_t length = payload.size();
   std::string file(kMagic);
@@ -238,7 +253,10 @@ absl::StatusOr<ModelVersion> DecodeModelFile(std::string_view file) {
       Predictor::Create(version.options, version.summary, version.column_names(), version.theta);
   if (!predictor.ok()) {
     const std::string message(predictor.status().message());
-    if (message.starts_with("constraints")) return OfModel(predictor.status(), version.options);
+    for (const std::string_view option :
+         {"constraints", "allowed_transitions", "initial: got a stationary"}) {
+      if (message.starts_with(option)) return OfModel(predictor.status(), version.options);
+    }
     return absl::InvalidArgumentError(absl::StrCat(kPath, ".parameters.", message));
   }
   version.predictor = *std::move(predictor);

@@ -12,7 +12,7 @@
 namespace emserve::server {
 
 void EncodeModel(const ModelLine& line, v1::Model& model);
-// Without `parameters` the version's arrays are left out.
+// Without `parameters` the version's arrays are left out, and what is derived from them.
 void EncodeModelVersion(const ResolvedVersion& resolved, bool parameters, v1::ModelVersion& out);
 void EncodeAuditEntry(const AuditEntry& entry, v1::ModelAuditEntry& out);
 

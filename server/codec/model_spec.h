@@ -27,6 +27,17 @@ std::string ModelSpecField(const ModelOptions& options, std::string_view field);
 // Likewise of the options of `spec`.
 std::string ModelSpecField(const v1::ModelSpec& spec, std::string_view field);
 
+// Whether the structure has an emission, and that emission; the default one where none is set, and
+// of a mutable specification precondition HasEmission.
+bool HasEmission(const v1::ModelSpec& spec);
+const v1::EmissionSpec& EmissionOf(const v1::ModelSpec& spec);
+v1::EmissionSpec& MutableEmissionOf(v1::ModelSpec& spec);
+
+// The field that holds the number of components or states ("mixture.num_components"), and another
+// number instead.
+std::string NumComponentsField(const v1::ModelSpec& spec);
+void SetNumComponents(int num_components, v1::ModelSpec& spec);
+
 }  // namespace emserve::server
 
 #endif  // EMSERVE_SERVER_CODEC_MODEL_SPEC_H_

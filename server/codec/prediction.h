@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "emserve/v1/prediction_service.pb.h"
-#include "google/protobuf/repeated_field.h"
+#include "server/codec/outputs.h"
 #include "server/registry/model_registry.h"
 
 namespace emserve::server {
@@ -19,16 +19,29 @@ struct PredictBounds {
   int64_t max_answer_bytes = 0;
 };
 
-// Predicts `table` under `version` on the calling thread and writes one tensor per output.
-// InvalidArgument under "table" and "outputs", also for more rows than an answer has room for;
-// Cancelled when `cancelled`, which is asked now and then, says so.
-absl::Status PredictTable(const ModelVersion& version, const v1::InlineTable& table,
-                          const google::protobuf::RepeatedField<int>& outputs, bool packed,
+// Whether a request takes less time than handing it to another thread does: a few rows of a small
+// model. O(outputs).
+bool IsQuick(const ModelVersion& version, const v1::PredictRequest& request);
+
+// What is asked about a table, by a request alone or by one of a stream.
+struct TableQuestion {
+  const v1::InlineTable& table;
+  NamedOutputs outputs;
+  bool packed = false;
+  const v1::SequenceSpec* sequences = nullptr;  // null: none are given
+  // Of a stream: where its last sequence stands, with which the table goes on; null: alone.
+  SequenceState* state = nullptr;
+};
+
+// Predicts under `version` on the calling thread and writes one tensor per output. InvalidArgument
+// under "table", also for more rows than an answer has room for, "sequences", "outputs" and the
+// latter's options; Cancelled when `cancelled`, which is asked now and then, says so.
+absl::Status PredictTable(const ModelVersion& version, const TableQuestion& question,
                           const PredictBounds& bounds, const std::function<bool()>& cancelled,
                           google::protobuf::RepeatedPtrField<v1::NamedTensor>& out);
 
 // Draws what `request` asks for. InvalidArgument under "num_rows" when the answer would not fit
-// `max_bytes`; `cancelled` as for PredictTable.
+// `max_bytes`, and under "sequence_lengths"; `cancelled` as for PredictTable.
 absl::Status SampleRows(const ModelVersion& version, const v1::SampleRequest& request,
                         int64_t max_bytes, const std::function<bool()>& cancelled,
                         v1::SampleResponse& response);

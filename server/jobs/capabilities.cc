@@ -67,6 +67,8 @@ constexpr Demand kDemands[] = {
        return !data.layout.plausibility_columns.empty();
      },
      "labels", "plausibility_columns", "some", "absent"},
+    {[](const FitRequest&, const FitData& data) { return data.layout.sequences != nullptr; },
+     "sequences", "sequences", "some", "absent"},
 };
 
 }  // namespace

@@ -138,6 +138,11 @@ absl::Status FindModelled(const FitSource& source, const ColumnIndex& index, int
   others.insert(layout.start_columns.begin(), layout.start_columns.end());
   if (layout.weight_column.has_value()) others.insert(*layout.weight_column);
   if (layout.label_column.has_value()) others.insert(*layout.label_column);
+  if (source.sequences.has_value() && source.sequences->column.has_value()) {
+    const absl::StatusOr<int> numbers = index.Find("sequences.column", *source.sequences->column);
+    if (!numbers.ok()) return numbers.status();
+    others.insert(*numbers);
+  }
   for (int c = 0; c < num_columns; ++c) {
     if (!others.contains(c)) layout.columns.push_back(c);
   }
@@ -254,6 +259,11 @@ absl::StatusOr<FitData> FindData(FitSource source, DatasetStore& datasets) {
   if (status.ok()) status = FindLabels(source, index, data.layout);
   if (status.ok()) status = FindModelled(source, index, data.cells.num_columns, data.layout);
   if (!status.ok()) return status;
+  if (source.sequences.has_value()) {
+    auto sequences = FindSequences(*source.sequences, data.cells, index);
+    if (!sequences.ok()) return sequences.status();
+    data.layout.sequences = *std::move(sequences);
+  }
   for (const int c : data.layout.columns) {
     data.columns.push_back(schemas[static_cast<size_t>(c)]);
     data.layout.names.push_back(data.columns.back().name);

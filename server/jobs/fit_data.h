@@ -15,6 +15,7 @@
 #include "core/data/table.h"
 #include "core/runtime/pool.h"
 #include "server/datasets/dataset_store.h"
+#include "server/jobs/table_sequences.h"
 
 namespace emserve::server {
 
@@ -29,13 +30,15 @@ struct InlineTableData {
 struct FitSource {
   std::string dataset;                         // "datasets/{dataset}"; empty: inline_data
   std::optional<InlineTableData> inline_data;  // exactly one of the two
-  // To model, in order; empty: all but those that the next four name.
+  // To model, in order; empty: all but those that the next five name.
   std::vector<std::string> columns;
   std::string weight_column;  // empty: all rows weigh 1
   // What is known of the rows' components, at most one of:
   std::string label_column;                         // component index; empty: none
   std::vector<std::string> plausibility_columns;    // one per component; empty: none
   std::vector<std::string> responsibility_columns;  // to start from; empty: none
+  // How the rows follow each other in time; none: models of sequences see one of all rows.
+  std::optional<SequenceSource> sequences = std::nullopt;
 };
 
 // What is fitted: cells with a role for some columns, the modelled columns' schemas, and the
@@ -52,6 +55,8 @@ struct FitData {
   std::optional<Summary> summary;
   std::optional<double> largest_label;  // of label_column, -infinity without any
 
+  // What is kept of the request and of the sequences, bytes.
+  int64_t held_bytes() const { return inline_bytes + SizeOf(layout.sequences); }
   // Whether something may be known of the rows' components.
   bool labelled() const {
     return layout.label_column.has_value() || !layout.plausibility_columns.empty();
@@ -59,7 +64,7 @@ struct FitData {
 };
 
 // Finds the cells and the columns. INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION as MakeFitWork
-// says. O(columns), O(bytes) for inline data.
+// says. O(columns), O(bytes) for inline data, O(rows) for sequences.
 absl::StatusOr<FitData> FindData(FitSource source, DatasetStore& datasets);
 
 // The table for a model with `num_components` components, labels and starts among them.

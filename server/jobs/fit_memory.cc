@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <variant>
 
-#include "core/data/table.h"
+#include "core/em/chain.h"
 
 namespace emserve::server {
 namespace {
@@ -13,25 +13,42 @@ int64_t ToBytes(double bytes) {
   return static_cast<int64_t>(std::min(bytes, kMost));
 }
 
+// Bytes per parameter of what holds elements of the parameters, resolved, in slices and row by row:
+// constraints, and transitions that there are not.
+double BytesOfConstraint(const ModelOptions& options) {
+  constexpr double kCopies = 3;
+  constexpr double kMark = sizeof(char);
+  constexpr double kValue = sizeof(int64_t) + sizeof(double);
+  return std::visit(
+      [](const auto& chosen) -> double {
+        if (!chosen.constraints.empty()) return kCopies * (kMark + kValue) + kMark;
+        if constexpr (requires { chosen.transitions; }) {
+          if (chosen.transitions != TransitionPattern::kFull ||
+              chosen.durations != DurationKind::kGeometric ||  // to the state itself
+              !chosen.allowed_transitions.empty()) {
+            return kCopies * kMark + kMark;
+          }
+        }
+        return 0;
+      },
+      options);
+}
+
 // Bytes of what Bare leaves out, for a model with `parameters` parameters of `num_columns` columns:
-// constraints resolved element by element, whole and once more in slices; a matrix of the prior and
-// its factor.
+// what holds elements; a matrix of the prior and its factor.
 double BytesBesideParameters(const ModelOptions& options, double parameters, int num_columns) {
-  constexpr double kBytesOfConstraint = 2 * (sizeof(int64_t) + sizeof(double) + 2 * sizeof(char));
   const auto of_prior = [](const auto& emission, double columns) -> double {
     if constexpr (requires { emission.covariance; }) {
       if (emission.prior.has_value()) return 2 * columns * columns * sizeof(double);
     }
     return 0;
   };
-  const bool constrained =
-      std::visit([](const auto& chosen) { return !chosen.constraints.empty(); }, options);
-  double bytes = constrained ? kBytesOfConstraint * parameters : 0;
-  const auto* const mixture = std::get_if<MixtureOptions>(&options);
-  if (mixture == nullptr) return bytes;
-  bytes += std::visit([&](const auto& emission) { return of_prior(emission, num_columns); },
-                      mixture->emission);
-  if (const auto* const product = std::get_if<ProductOptions>(&mixture->emission)) {
+  double bytes = BytesOfConstraint(options) * parameters;
+  const EmissionOptions* const whole = EmissionOf(options);
+  if (whole == nullptr) return bytes;
+  bytes +=
+      std::visit([&](const auto& emission) { return of_prior(emission, num_columns); }, *whole);
+  if (const auto* const product = std::get_if<ProductOptions>(whole)) {
     for (const ProductOptions::Part& part : product->parts) {
       bytes += std::visit([&](const auto& leaf) { return of_prior(leaf, part.num_columns); },
                           part.emission);
@@ -53,14 +70,36 @@ ModelOptions Bare(ModelOptions options) {
   const auto without_prior = [](auto& emission) {
     if constexpr (requires { emission.covariance; }) emission.prior.reset();
   };
-  std::visit([](auto& chosen) { chosen.constraints = {}; }, options);
-  auto* const mixture = std::get_if<MixtureOptions>(&options);
-  if (mixture == nullptr) return options;
-  std::visit(without_prior, mixture->emission);
-  if (auto* const product = std::get_if<ProductOptions>(&mixture->emission)) {
+  std::visit(
+      [](auto& chosen) {
+        chosen.constraints = {};
+        if constexpr (requires { chosen.transitions; }) {
+          chosen.initial = InitialDistribution::kFree;
+          chosen.transitions = TransitionPattern::kFull;
+          chosen.allowed_transitions = {};
+          chosen.shape_only = true;  // durations leave no transitions to the state itself
+        }
+      },
+      options);
+  EmissionOptions* const whole = EmissionOf(options);
+  if (whole == nullptr) return options;
+  std::visit(without_prior, *whole);
+  if (auto* const product = std::get_if<ProductOptions>(whole)) {
     for (ProductOptions::Part& part : product->parts) std::visit(without_prior, part.emission);
   }
   return options;
+}
+
+double ChainDoubles(const Model& model, const Partition& partition, int num_threads) {
+  const Chain* const chain = model.chain();
+  if (chain == nullptr) return 0;
+  const double of_block = 2.0 * static_cast<double>(chain->message_size()) +
+                          static_cast<double>(chain->transfer_size());
+  // Workspaces keep matrices of transitions, those that messages are made in too.
+  constexpr double kMatrices = 16;
+  return static_cast<double>(partition.num_blocks) * of_block +
+         num_threads * (kMatrices * static_cast<double>(model.parameters().size()) +
+                        2.0 * partition.block_rows * static_cast<double>(model.doubles_per_row()));
 }
 
 int64_t FitBytes(const Model& model, const Table& table, const FitRequest& request,
@@ -76,7 +115,8 @@ int64_t FitBytes(const Model& model, const Table& table, const FitRequest& reque
   const double per_restart =
       static_cast<double>(model.statistics().size()) * partition.num_lanes +
       (10 + remembered) * parameters +
-      2.0 * num_threads * partition.block_rows * static_cast<double>(model.doubles_per_row());
+      2.0 * num_threads * partition.block_rows * static_cast<double>(model.doubles_per_row()) +
+      ChainDoubles(model, partition, num_threads);
   const double sampled = std::min(static_cast<double>(table.num_rows()),
                                   std::max(16384.0, 128.0 * model.num_components()));
   const double doubles =

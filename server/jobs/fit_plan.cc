@@ -68,25 +68,18 @@ absl::Status OfOptions(const absl::Status& status) {
   return status;
 }
 
-int ComponentsOf(const ModelOptions& options) {
-  return std::visit([](const auto& chosen) { return chosen.num_components; }, options);
-}
-
 // What the model itself refuses too, before a table with a label per component is made of it.
 absl::Status CheckComponents(const FitRequest& request, const FitData& data) {
-  const int num_components = ComponentsOf(request.model);
-  if (!(num_components >= 1)) {
-    return OfModel(InvalidArgument("num_components",
-                                   absl::StrCat("got ", num_components, ", must be at least 1")),
+  const auto [field, number] = NumberOf(request.model);
+  if (!(number >= 1)) {
+    return OfModel(InvalidArgument(field, absl::StrCat("got ", number, ", must be at least 1")),
                    request);
   }
-  if (num_components <= data.cells.num_rows) return absl::OkStatus();
-  return OfModel(
-      absl::FailedPreconditionError(absl::StrCat(
-          "num_components: got ", num_components, ", must be at most ", data.cells.num_rows,
-          ", the number of rows with positive weight; use fewer components or more "
-          "rows")),
-      request);
+  if (number <= data.cells.num_rows) return absl::OkStatus();
+  return OfModel(absl::FailedPreconditionError(absl::StrCat(
+                     field, ": got ", number, ", must be at most ", data.cells.num_rows,
+                     ", the number of rows with positive weight; use fewer or more rows")),
+                 request);
 }
 
 // Hands the driver's reports to the job.
@@ -142,6 +135,18 @@ int64_t TotalEvaluations(const FitResult& fit) {
 }
 
 }  // namespace
+
+NumberAsked NumberOf(const ModelOptions& model) {
+  return std::visit(
+      [](const auto& options) -> NumberAsked {
+        if constexpr (requires { options.num_states; }) {
+          return {"num_states", options.num_states};
+        } else {
+          return {"num_components", options.num_components};
+        }
+      },
+      model);
+}
 
 absl::Status CheckFitRequest(const FitRequest& request) {
   const FitOptions& options = request.options;
@@ -209,7 +214,7 @@ absl::StatusOr<FitPlan> FitPlan::Make(FitRequest request, FitData& data,
   absl::StatusOr<std::unique_ptr<Model>> model =
       MakeModel(Bare(kept.model), plan.judged_, plan.table_.names());
   if (!model.ok()) return OfModel(model.status(), kept);
-  plan.num_parameters_ = (*model)->parameters().size();
+  plan.num_numbers_ = Predictor::NumbersOf(**model);
   plan.working_bytes_ = FitBytes(**model, plan.table_, kept, num_threads);
   room = CheckWorkingBytes(plan.working_bytes_, environment.max_working_bytes);
   if (!room.ok()) return room;

@@ -84,6 +84,13 @@ struct FitEnvironment {
 
 inline constexpr int kMaxRestarts = 100000;
 
+// Components or states as `model` counts them, without noise, and core's name of that option.
+struct NumberAsked {
+  const char* field;
+  int value;
+};
+NumberAsked NumberOf(const ModelOptions& model);
+
 // Checks the ranges of what does not depend on data and model. INVALID_ARGUMENT by field.
 absl::Status CheckFitRequest(const FitRequest& request);
 
@@ -115,7 +122,8 @@ class FitPlan {
   const ModelOptions& options() const { return request_.model; }
   // As FitRequest's; the model that is updated where that names none.
   const std::string& model_id() const { return request_.model_id; }
-  int64_t num_parameters() const { return num_parameters_; }
+  // As Predictor::NumbersOf.
+  int64_t num_numbers() const { return num_numbers_; }
   // Memory that Run needs, and that the plan itself holds beside the data, bytes.
   int64_t working_bytes() const { return working_bytes_; }
   int64_t held_bytes() const;
@@ -137,7 +145,7 @@ class FitPlan {
   Summary judged_;                // of the table
   bool exact_ = false;            // as Judgement's
   double past_observations_ = 0;  // of an update
-  int64_t num_parameters_ = 0;
+  int64_t num_numbers_ = 0;
   int64_t working_bytes_ = 0;
 };
 

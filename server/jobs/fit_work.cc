@@ -18,7 +18,7 @@ class FitWork final : public Work {
         job_id_(std::move(job_id)),
         at_path_(std::move(at_path)) {}
 
-  int64_t held_bytes() const override { return data_.inline_bytes + plan_.held_bytes(); }
+  int64_t held_bytes() const override { return data_.held_bytes() + plan_.held_bytes(); }
   int64_t working_bytes() const override { return plan_.working_bytes(); }
 
   absl::StatusOr<JobResult> Run(JobContext& context) override {
@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Work>> Make(FitRequest request, const FitEnvironm
   status = plan->CheckRows(*environment.pool, environment.stop);
   if (!status.ok()) return status;
   std::string model_id = plan->model_id().empty() ? job_id : plan->model_id();
-  status = environment.registry->CheckRoom(model_id, plan->num_parameters());
+  status = environment.registry->CheckRoom(model_id, plan->num_numbers());
   if (!status.ok()) return status;
   return std::make_unique<FitWork>(*std::move(plan), *std::move(data), *environment.registry,
                                    std::move(model_id), job_id, std::move(at_path));

@@ -33,6 +33,10 @@ int64_t Footprint(const JobResult& result) {
   return bytes;
 }
 
+constexpr char kLessMemory[] =
+    "; fit fewer components, fewer columns, a simpler covariance or a shorter max_duration, or "
+    "predict fewer paths, shorter sequences or fewer rows";
+
 }  // namespace
 
 absl::Status CheckWorkingBytes(int64_t working_bytes, int64_t max_working_bytes) {
@@ -40,14 +44,13 @@ absl::Status CheckWorkingBytes(int64_t working_bytes, int64_t max_working_bytes)
   return ResourceExhausted(
       "JOB_TOO_LARGE", "max_working_bytes",
       absl::StrCat("got a job that needs ", working_bytes,
-                   " bytes of working memory, must need at most ", max_working_bytes,
-                   "; fit fewer components, fewer columns or a simpler covariance"),
+                   " bytes of working memory, must need at most ", max_working_bytes, kLessMemory),
       absl::ZeroDuration());
 }
 
 absl::Status RanOutOfMemory() {
   return ResourceExhausted("OUT_OF_MEMORY", "memory",
-                           "the job needs more memory than there is; fit fewer components or rows",
+                           absl::StrCat("the job needs more memory than there is", kLessMemory),
                            absl::ZeroDuration());
 }
 

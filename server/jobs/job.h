@@ -50,7 +50,7 @@ struct SweepJobResult {
 // `max_working_bytes`, that of all jobs together.
 absl::Status CheckWorkingBytes(int64_t working_bytes, int64_t max_working_bytes);
 
-// RESOURCE_EXHAUSTED (reason OUT_OF_MEMORY): a fit found less memory than it was promised.
+// RESOURCE_EXHAUSTED (reason OUT_OF_MEMORY): a job found less memory than it was promised.
 absl::Status RanOutOfMemory();
 
 // Gives an error about a field of a specification its path in the request that this came with.

@@ -1,9 +1,12 @@
 #include "server/jobs/predict_work.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
+#include "server/jobs/fit_memory.h"
 #include "server/jobs/table_columns.h"
 #include "server/names.h"
 
@@ -15,26 +18,40 @@ DatasetSchema OutputSchema(PredictionOutputs outputs, const ModelVersion& versio
   const int num_components = version.predictor->model().num_components();
   DatasetSchema schema;
   schema.num_rows = num_rows;
-  if (outputs.labels) {
-    ColumnSchema label{.name = "label", .kind = ColumnKind::kCategorical};
-    for (int k = 0; k < num_components; ++k) label.levels.push_back(absl::StrCat(k));
-    schema.columns.push_back(std::move(label));
-  }
-  if (outputs.posteriors) {
-    for (int k = 0; k < num_components; ++k) {
-      schema.columns.push_back({.name = absl::StrCat("posterior_", k)});
+  const auto add_component = [&](const char* name) {
+    ColumnSchema column{.name = name, .kind = ColumnKind::kCategorical};
+    for (int k = 0; k < num_components; ++k) column.levels.push_back(absl::StrCat(k));
+    schema.columns.push_back(std::move(column));
+  };
+  const auto add_numbered = [&](const char* name, int count) {
+    for (int k = 0; k < count; ++k) schema.columns.push_back({.name = absl::StrCat(name, "_", k)});
+  };
+  const auto add_cells = [&](const char* name) {
+    for (const ColumnSchema& column : version.columns) {
+      schema.columns.push_back({.name = absl::StrCat(name, "_", column.name)});
     }
-  }
+  };
+  if (outputs.labels) add_component("label");
+  if (outputs.posteriors) add_numbered("posterior", num_components);
   if (outputs.log_densities) schema.columns.push_back({.name = "log_density"});
-  if (outputs.imputed) {
-    for (const ColumnSchema& column : version.columns) {
-      schema.columns.push_back({.name = absl::StrCat("imputed_", column.name)});
-    }
+  if (outputs.imputed) add_cells("imputed");
+  if (outputs.imputed_variances) add_cells("imputed_variance");
+  if (outputs.filtered) add_numbered("filtered", num_components);
+  if (outputs.decoded) add_component("decoded");
+  if (outputs.forecasts) add_numbered("forecast", num_components);
+  if (outputs.forecasts && version.predictor->forecasts_cells()) {
+    add_cells("forecast_mean");
+    add_cells("forecast_variance");
   }
-  if (outputs.imputed_variances) {
-    for (const ColumnSchema& column : version.columns) {
-      schema.columns.push_back({.name = absl::StrCat("imputed_variance_", column.name)});
-    }
+  if (outputs.residuals) add_cells("residual");
+  if (outputs.forecast_residuals) add_cells("forecast_residual");
+  if (outputs.sequence_log_likelihoods) {
+    schema.columns.push_back({.name = "sequence_log_likelihood"});
+  }
+  if (outputs.path_log_probabilities) schema.columns.push_back({.name = "path_log_probability"});
+  if (outputs.best_paths) {
+    add_numbered("best_path", outputs.num_paths);
+    add_numbered("best_path_log_probability", outputs.num_paths);
   }
   return schema;
 }
@@ -54,11 +71,24 @@ absl::Status CheckKind(const ColumnSchema& given, const ColumnSchema& modelled,
                                       ", must be the same in the same order"));
 }
 
-// Bytes that a pass uses: a block with its workspace per thread.
-int64_t WorkingBytes(const Model& model, int64_t num_rows, int num_threads) {
-  const Partition partition = Partition::Make(num_rows, model.doubles_per_row());
-  return 3 * int64_t{num_threads} * partition.block_rows * model.doubles_per_row() *
-         static_cast<int64_t>(sizeof(double));
+// `status`, about a column, as one about the field that names the dataset.
+absl::Status OfDataset(const absl::Status& status) {
+  return Reworded(status, absl::StrCat("dataset: ", std::string(status.message())));
+}
+
+// Bytes that a pass uses: a block with its workspace per thread, for a model of sequences those and
+// their messages, twice, and what forecasts and best paths take.
+int64_t WorkingBytes(const Predictor& predictor, const Table& table, PredictionOutputs outputs,
+                     int num_threads) {
+  constexpr double kMost = 4e18;  // within int64
+  const Model& model = predictor.model();
+  const Partition partition = Partition::Make(table.num_rows(), model.doubles_per_row());
+  const double messages = 2 * ChainDoubles(model, partition, num_threads);
+  const double beside = predictor.BytesBesideBlocks(table, outputs, num_threads);
+  return (3 * int64_t{num_threads} * partition.block_rows * model.doubles_per_row() +
+          static_cast<int64_t>(messages)) *
+             static_cast<int64_t>(sizeof(double)) +
+         SizeOf(table.sequences()) + static_cast<int64_t>(std::min(beside, kMost / 2));
 }
 
 class PredictWork final : public Work {
@@ -118,24 +148,26 @@ absl::StatusOr<std::unique_ptr<Work>> Make(const PredictRequest& request,
   const ModelVersion& version = *model->version;
   std::vector<std::string> names;
   for (const ColumnSchema& column : (*content)->schema->columns) names.push_back(column.name);
-  absl::StatusOr<Table> table = SelectColumns("dataset", (*content)->cells, names, version);
+  absl::StatusOr<Table> table =
+      SelectColumns("dataset", (*content)->cells, names, version, request.sequences);
   if (!table.ok()) return table.status();
   const ColumnIndex index(std::move(names));
   for (const ColumnSchema& modelled : version.columns) {
     const absl::StatusOr<int> column = index.Find("dataset", modelled.name);
     if (!column.ok()) return column.status();
     const ColumnSchema& given = (*content)->schema->columns[static_cast<size_t>(*column)];
-    if (absl::Status status = CheckKind(given, modelled, version); !status.ok()) return status;
-    if (absl::Status status = CheckNotInfinite(**content, *column); !status.ok()) return status;
+    absl::Status status = CheckKind(given, modelled, version);
+    if (status.ok()) status = CheckNotInfinite(**content, *column);
+    if (!status.ok()) return OfDataset(status);
   }
 
   PredictionOutputs outputs = request.outputs;
   if (!outputs.any()) outputs.labels = true;
-  if (outputs.conditional() && !version.predictor->imputes()) {
-    return InvalidArgument("outputs", absl::StrCat("got imputed cells of ", version.name(), ", a ",
-                                                   std::string(FamilyName(version.options)),
-                                                   ", which has no missing cells; must be others"));
-  }
+  absl::Status status = version.predictor->CheckOutputs(outputs);
+  // The job's working memory is what bounds that of paths.
+  constexpr double kAnyBytes = std::numeric_limits<double>::infinity();
+  if (status.ok()) status = version.predictor->CheckPaths(*table, outputs, kAnyBytes);
+  if (!status.ok()) return status;
   NewDataset made;
   made.id = output_id;
   made.schema = OutputSchema(outputs, version, table->num_rows());
@@ -143,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Work>> Make(const PredictRequest& request,
   absl::StatusOr<std::unique_ptr<DatasetDraft>> draft = environment.datasets->NewDraft(made);
   if (!draft.ok()) return draft.status();
   const int64_t working_bytes =
-      WorkingBytes(version.predictor->model(), table->num_rows(), environment.pool->num_threads());
+      WorkingBytes(*version.predictor, *table, outputs, environment.pool->num_threads());
   return std::make_unique<PredictWork>(std::move(model->version), *std::move(table), outputs,
                                        *environment.datasets, *std::move(draft), working_bytes,
                                        request.at_path);
@@ -153,7 +185,8 @@ absl::StatusOr<std::unique_ptr<Work>> Make(const PredictRequest& request,
 
 absl::StatusOr<Table> SelectColumns(std::string_view path, Cells cells,
                                     const std::vector<std::string>& names,
-                                    const ModelVersion& version) {
+                                    const ModelVersion& version,
+                                    const std::optional<SequenceSource>& sequences) {
   Table::Options options;
   options.names = version.column_names();
   const ColumnIndex index(names);
@@ -164,6 +197,19 @@ absl::StatusOr<Table> SelectColumns(std::string_view path, Cells cells,
                                                 "\", must have all columns of ", version.name()));
     }
     options.columns.push_back(*column);
+  }
+  if (version.predictor->sequential()) {
+    if (sequences.has_value()) {
+      auto cut = FindSequences(*sequences, cells, index);
+      if (!cut.ok()) return cut.status();
+      options.sequences = *std::move(cut);
+    } else {
+      options.sequences = std::make_shared<const Sequences>(cells.num_rows);
+    }
+  } else if (sequences.has_value()) {
+    return InvalidArgument("sequences", absl::StrCat("got some for ", version.name(), ", a ",
+                                                     std::string(FamilyName(version.options)),
+                                                     ", which has no sequences; must be absent"));
   }
   return Table::Create(std::move(cells), std::move(options));
 }

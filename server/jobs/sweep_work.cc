@@ -42,16 +42,15 @@ bool IsBetter(const SweepRow& row, const SweepRow& than, SweepCriterion criterio
 SweepRow RowOf(size_t number, const SweepCandidate& candidate) {
   SweepRow row;
   row.candidate = static_cast<int>(number);
-  row.num_components =
-      std::visit([](const auto& options) { return options.num_components; }, candidate.model);
+  row.num_components = NumberOf(candidate.model).value;
   row.family = FamilyName(candidate.model);
   row.emission = candidate.emission;
-  if (const auto* const mixture = std::get_if<MixtureOptions>(&candidate.model)) {
+  if (const EmissionOptions* const whole = EmissionOf(candidate.model)) {
     std::visit(
         [&row](const auto& emission) {
           if constexpr (requires { emission.covariance; }) row.covariance = emission.covariance;
         },
-        mixture->emission);
+        *whole);
   }
   return row;
 }
@@ -114,7 +113,7 @@ class SweepWork final : public Work {
   struct Figures {
     int64_t held_bytes = 0;  // of the candidate that holds most
     int64_t working_bytes = 0;
-    int64_t num_parameters = 0;
+    int64_t num_numbers = 0;
   };
 
   // `rows` are those of the candidates as they are before they run: with an error for those that
@@ -130,14 +129,14 @@ class SweepWork final : public Work {
         most_(most) {}
 
   int64_t held_bytes() const override {
-    return data_.inline_bytes + most_.held_bytes +
+    return data_.held_bytes() + most_.held_bytes +
            static_cast<int64_t>(rows_.size() * sizeof(SweepRow));
   }
 
   // Of the candidate that needs most, beside the best so far.
   int64_t working_bytes() const override {
     return most_.working_bytes + most_.held_bytes +
-           most_.num_parameters * static_cast<int64_t>(sizeof(double));
+           most_.num_numbers * static_cast<int64_t>(sizeof(double));
   }
 
   absl::StatusOr<JobResult> Run(JobContext& context) override {
@@ -274,13 +273,13 @@ absl::StatusOr<std::unique_ptr<Work>> Make(SweepRequest request, const FitEnviro
       const FitPlan& plan = *candidate->plan;
       most.held_bytes = std::max(most.held_bytes, plan.held_bytes());
       most.working_bytes = std::max(most.working_bytes, plan.working_bytes());
-      most.num_parameters = std::max(most.num_parameters, plan.num_parameters());
+      most.num_numbers = std::max(most.num_numbers, plan.num_numbers());
     }
     rows.push_back(std::move(candidate->row));
     rows.back().status = std::move(status);
   }
   if (!any) return AllFailed(rows.size(), InSpec(rows.front().status, request, 0));
-  absl::Status room = environment.registry->CheckRoom(model_id, most.num_parameters);
+  absl::Status room = environment.registry->CheckRoom(model_id, most.num_numbers);
   if (!room.ok()) return room;
   return std::make_unique<SweepWork>(std::move(request), environment, std::move(rows),
                                      *std::move(data), std::move(model_id), job_id, most);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/families.h"
 #include "server/errors.h"
 
@@ -48,6 +49,11 @@ absl::Status CheckFamily(const ModelVersion& version, const FitRequest& request)
                                        ", must be a ", std::string(FamilyName(request.model))));
 }
 
+// "transitions [3, 3]".
+std::string Shaped(const ArraySpec& array) {
+  return absl::StrCat(array.name, " [", absl::StrJoin(array.shape, ", "), "]");
+}
+
 // Whether `version` has parameters of `model`.
 absl::Status CheckParameters(const ModelVersion& version, const Model& model,
                              const FitRequest& request) {
@@ -56,13 +62,19 @@ absl::Status CheckParameters(const ModelVersion& version, const Model& model,
   };
   const std::vector<ArraySpec>& theirs = version.predictor->model().parameters().arrays();
   const std::vector<ArraySpec>& ours = model.parameters().arrays();
-  if (SameStructure(version.options, request.model) &&
-      std::equal(theirs.begin(), theirs.end(), ours.begin(), ours.end(), same)) {
-    return absl::OkStatus();
+  const auto [their, our] =
+      std::mismatch(theirs.begin(), theirs.end(), ours.begin(), ours.end(), same);
+  if (their != theirs.end() || our != ours.end()) {
+    return OfOther(version,
+                   absl::StrCat("a model with other parameters: ",
+                                their == theirs.end() ? "no more arrays" : Shaped(*their),
+                                ", must be ", our == ours.end() ? "no more arrays" : Shaped(*our),
+                                ", as of the model to fit"));
   }
+  if (SameStructure(version.options, request.model)) return absl::OkStatus();
   return OfOther(version,
-                 "a model with other parameters, must have the same number of components and "
-                 "covariance structure");
+                 "a model whose parameters mean something else, must have the same structure, "
+                 "levels and shared parts as the model to fit");
 }
 
 // What `version` counts for in an update: as many observations as it was fitted to, its own past

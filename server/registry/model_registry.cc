@@ -21,12 +21,12 @@ constexpr size_t kMaxTagValueBytes = 1024;
 constexpr size_t kMaxRetired = 100000;
 
 // Parameters, what is prepared from them (inverse factors, log weights), and a copy on its way.
-constexpr int64_t kBytesPerParameter = 3 * sizeof(double);
+constexpr int64_t kBytesPerNumber = 3 * sizeof(double);
 constexpr int64_t kBytesPerVersion = 4096;
 
-int64_t Footprint(int64_t num_parameters) {
+int64_t Footprint(int64_t num_numbers) {
   int64_t bytes = 0;
-  if (__builtin_mul_overflow(num_parameters, kBytesPerParameter, &bytes) ||
+  if (__builtin_mul_overflow(num_numbers, kBytesPerNumber, &bytes) ||
       __builtin_add_overflow(bytes, kBytesPerVersion, &bytes)) {
     return std::numeric_limits<int64_t>::max();
   }
@@ -34,7 +34,7 @@ int64_t Footprint(int64_t num_parameters) {
 }
 
 int64_t Footprint(const ModelVersion& version) {
-  int64_t bytes = Footprint(static_cast<int64_t>(version.theta.size()));
+  int64_t bytes = Footprint(Predictor::NumbersOf(version.predictor->model()));
   bytes += static_cast<int64_t>(version.spec.size() + 5 * sizeof(double) * version.columns.size());
   for (const ColumnSchema& column : version.columns) {
     bytes += static_cast<int64_t>(sizeof(ColumnSchema) + column.name.size());
@@ -244,9 +244,9 @@ absl::Status ModelRegistry::CheckRoomLocked(const Lines& lines, std::string_view
   return absl::OkStatus();
 }
 
-absl::Status ModelRegistry::CheckRoom(std::string_view model, int64_t num_parameters) const {
+absl::Status ModelRegistry::CheckRoom(std::string_view model, int64_t num_numbers) const {
   const std::lock_guard lock(writers_);
-  return CheckRoomLocked(*lines_.Load(), model, Footprint(num_parameters));
+  return CheckRoomLocked(*lines_.Load(), model, Footprint(num_numbers));
 }
 
 void ModelRegistry::Publish(const Lines& lines, std::string_view id,

@@ -61,9 +61,9 @@ class ModelRegistry {
   // deletions. RESOURCE_EXHAUSTED (reasons TOO_MANY_MODELS, TOO_MANY_MODEL_VERSIONS,
   // MODEL_MEMORY_FULL).
   absl::StatusOr<ResolvedVersion> Add(std::string_view model, ModelVersion version);
-  // Whether Add has room for a version of `model` with `num_parameters` numbers now: lets a fit be
-  // refused before it runs. Errors as Add.
-  absl::Status CheckRoom(std::string_view model, int64_t num_parameters) const;
+  // Whether Add has room for a version of `model` with `num_numbers` numbers now, as
+  // Predictor::NumbersOf counts them: lets a fit be refused before it runs. Errors as Add.
+  absl::Status CheckRoom(std::string_view model, int64_t num_numbers) const;
 
   // FAILED_PRECONDITION (reason MODEL_HAS_ALIASES) while it has aliases, unless `force`. NOT_FOUND.
   absl::Status DeleteModel(std::string_view model, bool force);

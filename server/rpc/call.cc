@@ -1,5 +1,6 @@
 #include "server/rpc/call.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <new>
@@ -33,10 +34,21 @@ Call::Call(Calls& calls, grpc::CallbackServerContext& context, const char* metho
       method_(method),
       start_(std::chrono::steady_clock::now()),
       request_id_(calls.NextRequestId()),
-      hold_(calls.memory()) {}
+      hold_(calls.memory()),
+      kept_(calls.memory()) {}
 
 absl::Status Call::Hold(int64_t bytes) {
-  if (hold_.Add(bytes)) return absl::OkStatus();
+  return hold_.Add(bytes) ? absl::OkStatus() : NoRoom(bytes);
+}
+
+absl::Status Call::Keep(int64_t bytes) {
+  const int64_t more = std::max<int64_t>(bytes - kept_bytes_, 0);
+  if (!kept_.Add(more)) return NoRoom(more);
+  kept_bytes_ += more;
+  return absl::OkStatus();
+}
+
+absl::Status Call::NoRoom(int64_t bytes) const {
   return ResourceExhausted(
       "CALL_MEMORY_FULL", "max_call_bytes",
       absl::StrCat("got a call that needs ", bytes, " bytes while ", calls_.memory().used(), " of ",

@@ -31,7 +31,7 @@ class Calls;
 // One call, from its arrival to its status. Not copyable; lives as long as its reactor.
 class Call {
  public:
-  // `method` is a literal, "JobService.Fit".
+  // `method` is a literal, "JobService.Fit": the call keeps the pointer.
   Call(Calls& calls, grpc::CallbackServerContext& context, const char* method);
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -50,6 +50,9 @@ class Call {
   // Counts `bytes` of memory against what all calls may hold, until the call's end.
   // RESOURCE_EXHAUSTED (reason CALL_MEMORY_FULL, with a retry delay) if there is no room.
   absl::Status Hold(int64_t bytes);
+  // As Hold, of what a call keeps for as long as it lives, whatever is released: `bytes` in all, of
+  // which the most ever asked for stays counted.
+  absl::Status Keep(int64_t bytes);
   // Gives back what Hold has counted so far.
   void Release() { hold_.Drop(); }
 
@@ -57,13 +60,16 @@ class Call {
   bool cancelled() const { return context_.IsCancelled(); }
 
  private:
+  absl::Status NoRoom(int64_t bytes) const;
+
   Calls& calls_;
   grpc::CallbackServerContext& context_;
   const char* method_;
   const std::chrono::steady_clock::time_point start_;
   const std::string request_id_;
   std::string notes_;
-  MemoryHold hold_;
+  MemoryHold hold_, kept_;
+  int64_t kept_bytes_ = 0;
 };
 
 // Shared by all services. Thread-safe.

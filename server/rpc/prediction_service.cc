@@ -60,14 +60,43 @@ class StreamReactor final
   absl::Status Predict() {
     const std::string& model = request_.model().empty() ? model_ : request_.model();
     if (model.empty()) return InvalidArgument("model", "got none, must be in the first message");
-    absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", model);
+    // A sequence that goes on is of one version, whatever becomes of the model's newest or alias.
+    const bool goes_on = !request_.new_sequence() && model == model_ && !sequence_.all.empty();
+    absl::StatusOr<ResolvedVersion> found =
+        registry_.Resolve("model", goes_on ? sequence_version_ : model);
+    if (!found.ok() && goes_on) {
+      return Reworded(found.status(), absl::StrCat(std::string(found.status().message()),
+                                                   ", the version that the sequence began with; "
+                                                   "begin another with new_sequence"));
+    }
     if (!found.ok()) return found.status();
-    model_ = model;
-    if (request_.outputs_size() > 0) outputs_ = request_.outputs();
-    response_.set_model_version(found->version->name());
-    return PredictTable(
-        *found->version, request_.table(), outputs_, request_.packed(), bounds_,
-        [this] { return call_.cancelled(); }, *response_.mutable_outputs());
+    absl::Status room = call_.Keep(found->version->predictor->StateBytes());
+    if (!room.ok()) return room;
+    NamedOutputs outputs = NamedOutputs::Of(request_);
+    if (outputs.outputs.empty()) {
+      outputs.outputs = outputs_.outputs;
+      if (!outputs.forecast_horizon) outputs.forecast_horizon = outputs_.forecast_horizon;
+      if (!outputs.num_paths) outputs.num_paths = outputs_.num_paths;
+    }
+    const std::string version = found->version->name();
+    response_.set_model_version(version);
+    SequenceState state;
+    if (!request_.new_sequence() && version == sequence_version_) state = sequence_;
+    absl::Status status = PredictTable(
+        *found->version,
+        {.table = request_.table(),
+         .outputs = outputs,
+         .packed = request_.packed(),
+         .sequences = request_.has_sequences() ? &request_.sequences() : nullptr,
+         .state = &state},
+        bounds_, [this] { return call_.cancelled(); }, *response_.mutable_outputs());
+    if (!status.ok()) return status;
+    // The request is a good one: what it names holds for those that name none.
+    sequence_ = std::move(state);
+    sequence_version_ = version;
+    if (!request_.model().empty()) model_ = request_.model();
+    outputs_ = std::move(outputs);
+    return status;
   }
 
   Call call_;
@@ -77,7 +106,9 @@ class StreamReactor final
   v1::StreamPredictRequest request_;
   v1::StreamPredictResponse response_;
   std::string model_;
-  google::protobuf::RepeatedField<int> outputs_;
+  NamedOutputs outputs_;
+  SequenceState sequence_;        // after the last good message
+  std::string sequence_version_;  // of that
 };
 
 class PredictionService final : public v1::PredictionService::CallbackService {
@@ -91,15 +122,19 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* response) override {
-    constexpr char kMethod[] = "PredictionService.Predict";
+    static constexpr char kMethod[] = "PredictionService.Predict";
     absl::StatusOr<ResolvedVersion> found = registry_.Resolve("model", request->model());
-    const bool quick = !found.ok() || IsQuick(*found->version, request->table());
+    const bool quick = !found.ok() || IsQuick(*found->version, *request);
     const auto predict = [=, this](Call& call) -> absl::Status {
       if (!found.ok()) return found.status();
       response->set_model_version(found->version->name());
       return PredictTable(
-          *found->version, request->table(), request->outputs(), request->packed(), bounds_,
-          [&call] { return call.cancelled(); }, *response->mutable_outputs());
+          *found->version,
+          {.table = request->table(),
+           .outputs = NamedOutputs::Of(*request),
+           .packed = request->packed(),
+           .sequences = request->has_sequences() ? &request->sequences() : nullptr},
+          bounds_, [&call] { return call.cancelled(); }, *response->mutable_outputs());
     };
     if (quick) return calls_.Now(context, kMethod, *response, predict);
     return calls_.Queue(calls_.compute(), context, kMethod, *request, *response, predict);
@@ -126,15 +161,6 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   }
 
  private:
-  // A few rows of a small model take less time than handing them to another thread.
-  static bool IsQuick(const ModelVersion& version, const v1::InlineTable& table) {
-    constexpr size_t kRowBytes = 4096;
-    constexpr size_t kParameters = 4096;
-    constexpr int kColumns = 1000;
-    return version.theta.size() <= kParameters && table.columns_size() <= kColumns &&
-           table.data().size() + sizeof(double) * table.values().size() <= kRowBytes;
-  }
-
   Calls& calls_;
   ModelRegistry& registry_;
   const PredictBounds bounds_;

@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -23,6 +25,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/data/sequences.h"
+#include "core/data/table.h"
 #include "core/em/fit.h"
 #include "core/families.h"
 #include "core/numerics/kernels.h"
@@ -40,6 +44,7 @@ struct Workload {
   int columns;
   int components;
   int iterations;
+  int64_t sequence_rows = 0;  // of a hidden Markov model's sequences; 0: a mixture
 };
 
 constexpr Workload kWorkloads[] = {
@@ -48,6 +53,10 @@ constexpr Workload kWorkloads[] = {
     {"gmm_full_100k_128_8", Covariance::kFull, 100000, 128, 8, 6},
     {"gmm_diagonal_1m_32_64", Covariance::kDiagonal, 1000000, 32, 64, 6},
     {"gmm_full_small_272_2_2", Covariance::kFull, 272, 2, 2, 1000},
+    {"hmm_diagonal_one_1m_1_3", Covariance::kDiagonal, 1000000, 1, 3, 8, 1000000},
+    {"hmm_diagonal_1000_100_8_5", Covariance::kDiagonal, 100000, 8, 5, 20, 100},
+    {"hmm_full_one_100k_4_20", Covariance::kFull, 100000, 4, 20, 8, 100000},
+    {"hmm_diagonal_one_100k_2_64", Covariance::kDiagonal, 100000, 2, 64, 6, 100000},
 };
 
 const Workload* Find(const std::string& name) {
@@ -57,7 +66,8 @@ const Workload* Find(const std::string& name) {
   return nullptr;
 }
 
-// Rows from overlapping Gaussians, each with its own correlated noise x = centre + z + 0.5 roll(z).
+// Rows from overlapping Gaussians, each with its own correlated noise x = centre + z + 0.5 roll(z);
+// of a chain each row is from the Gaussian of the row before it nine times in ten.
 std::vector<double> MakeData(const Workload& w) {
   Random random(1, 0);
   std::vector<double> centres(static_cast<size_t>(w.components) * w.columns);
@@ -65,8 +75,10 @@ std::vector<double> MakeData(const Workload& w) {
   std::vector<double> values;
   values.reserve(w.rows * w.columns);
   std::vector<double> noise(w.columns);
+  const double* centre = nullptr;
   for (int64_t i = 0; i < w.rows; ++i) {
-    const double* const centre = centres.data() + random.Below(w.components) * w.columns;
+    const bool stays = w.sequence_rows > 0 && i % w.sequence_rows != 0 && random.Uniform() < 0.9;
+    if (!stays) centre = centres.data() + random.Below(w.components) * w.columns;
     for (double& z : noise) z = random.Normal();
     for (int c = 0; c < w.columns; ++c) {
       values.push_back(centre[c] + noise[c] + 0.5 * noise[(c + 1) % w.columns]);
@@ -75,7 +87,7 @@ std::vector<double> MakeData(const Workload& w) {
   return values;
 }
 
-// Equal weights, means at rows spread over the table, variances of the columns.
+// Equal probabilities, means at rows spread over the table, variances of the columns.
 std::vector<double> MakeStart(const Workload& w, const Model& model, const Summary& summary,
                               const Table& table) {
   std::vector<double> theta(model.parameters().size());
@@ -97,11 +109,25 @@ struct Prepared {
 };
 
 Prepared Prepare(const Workload& w, Pool::Share& share) {
-  Table table = Table::FromValues(MakeData(w), w.rows, w.columns).value();
+  Table::Options of_table;
+  ModelOptions options = MixtureOptions{w.components, GaussianOptions{w.covariance}};
+  if (w.sequence_rows > 0) {
+    const std::vector<int64_t> lengths(w.rows / w.sequence_rows, w.sequence_rows);
+    of_table.sequences =
+        std::make_shared<const Sequences>(Sequences::FromLengths(lengths, w.rows).value());
+    HmmOptions hmm;
+    hmm.num_states = w.components;
+    hmm.emission = GaussianOptions{w.covariance};
+    options = std::move(hmm);
+  }
+  const auto values = std::make_shared<const std::vector<double>>(MakeData(w));
+  const Cells cells{.owner = values,
+                    .bytes = reinterpret_cast<const std::byte*>(values->data()),
+                    .num_rows = w.rows,
+                    .num_columns = w.columns};
+  Table table = Table::Create(cells, std::move(of_table)).value();
   Summary summary = Summarize(table, share, {}).value();
-  std::unique_ptr<Model> model =
-      MakeModel(MixtureOptions{w.components, GaussianOptions{w.covariance}}, summary, table.names())
-          .value();
+  std::unique_ptr<Model> model = MakeModel(options, summary, table.names()).value();
   std::vector<double> start = MakeStart(w, *model, summary, table);
   return {std::move(table), std::move(summary), std::move(model), std::move(start)};
 }
@@ -178,7 +204,7 @@ int Write(const Workload& w, const std::string& directory) {
   shapes << "{\"rows\": " << w.rows << ", \"columns\": " << w.columns
          << ", \"components\": " << w.components << ", \"iterations\": " << w.iterations
          << ", \"covariance\": \"" << (w.covariance == Covariance::kFull ? "full" : "diagonal")
-         << "\"}\n";
+         << "\", \"sequence_rows\": " << w.sequence_rows << "}\n";
   return write(".data.f64", MakeData(w)) && write(".start.f64", prepared.start) && shapes.good()
              ? 0
              : 1;

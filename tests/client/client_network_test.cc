@@ -76,7 +76,7 @@ TEST_F(NetworkTest, UploadsAndDownloadsArriveWholeOverBrokenConnections) {
 }
 
 TEST_F(NetworkTest, AWatchSeesEachEventOnceOverBrokenConnections) {
-  const auto client = Connect(200, 8'000);
+  const auto client = Connect(200, 16'000);
   ASSERT_NE(client, nullptr);
   const auto iris = client::ReadDataFile(EMSERVE_TEST_DATA "/iris.csv", {});
   ASSERT_TRUE(iris.ok());

@@ -309,6 +309,41 @@ TEST_F(ClientTest, ResumesABrokenPredictionWithTheSameVersion) {
   EXPECT_EQ(server_.predictions.models[1], "models/m/versions/1");
 }
 
+TEST_F(ClientTest, StreamsWholeSequencesAlsoAfterABrokenConnection) {
+  server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse&) {
+    return answer == 1 ? Broken() : grpc::Status::OK;
+  };
+  std::vector<std::vector<int64_t>> chunks;
+  int64_t next = 0;
+  const absl::Status status = client_->StreamPredict(
+      "models/m", SomeTable(20), {.sequence_lengths = {3, 4, 10, 2, 1}, .chunk_rows = 8},
+      [&](const Prediction& prediction) {
+        EXPECT_EQ(prediction.first_row, next);
+        next += prediction.num_rows;
+        chunks.push_back(prediction.sequence_lengths);
+        EXPECT_TRUE(IsOfSequences(prediction.outputs[1].name));
+        EXPECT_EQ(prediction.outputs[1].values,
+                  std::vector<double>(chunks.back().begin(), chunks.back().end()));
+        return absl::OkStatus();
+      });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(chunks, (std::vector<std::vector<int64_t>>{{3, 4}, {10}, {2, 1}}));
+  EXPECT_EQ(next, 20);
+  EXPECT_EQ(static_cast<size_t>(server_.predictions.new_sequences),
+            server_.predictions.requested_rows.size());
+}
+
+TEST_F(ClientTest, RefusesSequencesThatAreNotTheRows) {
+  const auto sink = [](const Prediction&) { return absl::OkStatus(); };
+  const PredictOptions options = {.sequence_lengths = {3, 4}};
+  for (const absl::Status& status :
+       {client_->StreamPredict("models/m", SomeTable(20), options, sink),
+        client_->Predict("models/m", SomeTable(20), options).status()}) {
+    EXPECT_EQ(status.message(), "sequence_lengths: got a sum of 7, must be 20, the number of rows");
+  }
+  EXPECT_TRUE(server_.predictions.requested_rows.empty());
+}
+
 TEST_F(ClientTest, RefusesToMixVersionsInOnePrediction) {
   server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse& response) {
     if (answer == 2) response.set_model_version("models/m/versions/2");

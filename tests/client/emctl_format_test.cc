@@ -1,4 +1,6 @@
 // What emctl prints, without a server.
+#include <cmath>
+
 #include "client/emctl/exit_status.h"
 #include "client/emctl/json.h"
 #include "client/emctl/progress.h"
@@ -69,6 +71,10 @@ TEST(ToJson, ShowsScalarsAndBrokenTensors) {
   v1::Tensor broken;
   broken.add_shape(3);
   EXPECT_TRUE(TensorToJson(broken).is_null());
+  v1::Tensor edges;
+  edges.add_shape(3);
+  for (const double value : {std::nan(""), -HUGE_VAL, HUGE_VAL}) edges.add_values(value);
+  EXPECT_EQ(TensorToJson(edges).dump(), R"([null,"-Infinity","Infinity"])");
 }
 
 TEST(IterationLines, ShowChangeAndRate) {

@@ -2,9 +2,13 @@
 #include <map>
 #include <set>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "client/emctl/constraints.h"
 #include "client/emctl/field_options.h"
+#include "client/emctl/fit_request.h"
 #include "client/emctl/set_field.h"
 #include "client/emctl/spec_options.h"
 #include "client/emctl/words.h"
@@ -15,6 +19,8 @@ namespace emserve::emctl {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 TEST(Words, CompleteAndReduceResourceNames) {
   EXPECT_EQ(ResourceName("models", "geyser@prod"), "models/geyser@prod");
@@ -75,8 +81,63 @@ TEST(SpecOptions, SetFieldsThatThereAre) {
     expect_fields(family.structure, family.structure_options);
     expect_fields(family.message, family.options);
   }
-  // Every emission and k-means.
-  EXPECT_EQ(names.size(), size_t(v1::EmissionSpec::descriptor()->oneof_decl(0)->field_count() + 1));
+  // Every emission of rows and of sequences, and k-means.
+  const int num_emissions = v1::EmissionSpec::descriptor()->oneof_decl(0)->field_count();
+  EXPECT_EQ(names.size(), size_t(2 * num_emissions + 1));
+  for (const SpecOption& option : SequenceOptions()) {
+    EXPECT_TRUE(HasField(*v1::SequenceSpec::descriptor(), option.field)) << option.name;
+  }
+  for (const SpecOption& option : SequenceOptions().first(kNumCuts)) {
+    EXPECT_NE(option.field, "weights");
+  }
+}
+
+TEST(SpecOptions, KnowTheFamilyOfASpecification) {
+  v1::ModelSpec spec;
+  EXPECT_EQ(FindFamily(spec), nullptr);
+  for (const FamilyCommand& family : FamilyCommands()) {
+    v1::ModelSpec of_family;
+    SetField(of_family, family.message, "");
+    EXPECT_EQ(FindFamily(of_family), &family) << family.name;
+    EXPECT_EQ(family.sequential(), of_family.has_hidden_markov()) << family.name;
+  }
+  EXPECT_EQ(FindEmission("student_t")->name, "student-t-mixture");
+}
+
+// The transitions that there are of three states, row by row, or why not.
+std::string Transitions(const std::string& pattern, std::vector<std::string> allow,
+                        std::vector<std::string> forbid) {
+  FitOptions options;
+  options.data = "data.csv";
+  options.allow_transitions = std::move(allow);
+  options.forbid_transitions = std::move(forbid);
+  for (const FamilyCommand& family : FamilyCommands()) {
+    if (family.name == "poisson-hmm") options.family = &family;
+  }
+  SetField(options.spec, "model.hidden_markov.num_states", "3");
+  if (!pattern.empty()) SetField(options.spec, "model.hidden_markov.transitions", pattern);
+  const absl::StatusOr<v1::FitSpec> spec = SpecOf(options);
+  if (!spec.ok()) return std::string(spec.status().message());
+  std::string text;
+  for (const bool allowed : spec->model().hidden_markov().allowed_transitions()) {
+    text += allowed ? '1' : '0';
+  }
+  return text;
+}
+
+TEST(SpecOf, AddsTransitionsToThoseOfThePatternAndTakesThemAway) {
+  EXPECT_EQ(Transitions("", {}, {}), "");
+  EXPECT_EQ(Transitions("left-right", {}, {}), "");
+  EXPECT_EQ(Transitions("", {}, {"0,2"}), "110111111");
+  EXPECT_EQ(Transitions("stepwise", {"2,0"}, {}), "110011101");
+  EXPECT_EQ(Transitions("left-right", {"1,0"}, {"0,2", "2,2"}), "110111000");
+  EXPECT_THAT(Transitions("", {"0,1"}, {}), StartsWith("--allow-transition: got 0,1, must be with "
+                                                       "--transitions left-right or stepwise"));
+  EXPECT_THAT(Transitions("stepwise", {"0,1"}, {}),
+              StartsWith("--allow-transition: got 0,1, must be a transition that there is not"));
+  for (const char* word : {"0", "0,3", "-1,0", "a,b", "0,1,2", ""}) {
+    EXPECT_THAT(Transitions("", {}, {word}), HasSubstr("each from 0 to 2")) << word;
+  }
 }
 
 TEST(SetField, WritesEachKindOfField) {
@@ -127,6 +188,27 @@ TEST(AddConstraints, CountsElementsRowByRowAndTakesNames) {
   EXPECT_EQ(constraints.tied(1).elements_size(), 0);
 }
 
+TEST(AddConstraints, KnowsTransitionsFromStateToState) {
+  ModelledColumns columns{{"a"}, {{}}, {0}};
+  columns.widths = {{"transitions", {.size = 3, .option = "--states"}},
+                    {"durations", {.size = 0, .option = "--max-duration"}}};
+  const std::map<std::string, ModelledColumns> blocks = {{"", columns}};
+  v1::Constraints constraints;
+  ASSERT_TRUE(AddConstraints({"transitions[1,2]=0.5", "initial[2]=1", "rates[1,a]=3"},
+                             {"transitions[0,0]=transitions[1,1]"}, blocks, constraints)
+                  .ok());
+  EXPECT_THAT(constraints.fixed(0).elements(), ElementsAre(5));
+  EXPECT_THAT(constraints.fixed(1).elements(), ElementsAre(2));
+  EXPECT_THAT(constraints.fixed(2).elements(), ElementsAre(1));
+  EXPECT_THAT(constraints.tied(0).elements(), ElementsAre(0, 4));
+  const auto refused = [&](const char* word) {
+    return std::string(AddConstraints({word}, {}, blocks, constraints).message());
+  };
+  EXPECT_EQ(refused("transitions[0,3]=1"),
+            "--fix: transitions[0,3]: got 3, must be an index from 0 to 2");
+  EXPECT_THAT(refused("durations[0,1]=1"), HasSubstr("say --max-duration"));
+}
+
 TEST(AddConstraints, TakesCovariancesAsMatrices) {
   const std::map<std::string, ModelledColumns> blocks = {{"", {{"a", "b"}, {{}, {}}, {0, 0}}},
                                                          {"p", {{"b"}, {{}}, {0}}}};
@@ -174,6 +256,26 @@ TEST(InOptions, NamesTheOptionInThePlaceOfTheField) {
   EXPECT_EQ(options("job.fit.model.mixture.num_components: got 0, must be at least 1"),
             "-k/--components: got 0, must be at least 1");
   EXPECT_EQ(options("job.fit.model.mixture.emission.gaussian.ridge: got 3"), "--ridge: got 3");
+  EXPECT_EQ(options("job.fit.model.hidden_markov.num_states: got 0"),
+            "-k/--states/--components: got 0");
+  EXPECT_EQ(options("job.fit.model.hidden_markov.emission.gaussian.ridge: got 3"),
+            "--ridge: got 3");
+  EXPECT_EQ(options("job.sweep.base.model.hidden_markov.stickiness: got -1"),
+            "--stickiness: got -1");
+  EXPECT_EQ(options("job.fit.model.hidden_markov.allowed_transitions: got none"),
+            "--allow-transition/--forbid-transition: got none");
+  EXPECT_EQ(options("job.fit.model.hidden_markov.constraints.fixed[1].elements[0]: got 9"),
+            "--fix: got 9");
+  EXPECT_EQ(options("job.fit.sequences: got neither"),
+            "--sequence-column/--sequence-lengths: got neither");
+  EXPECT_EQ(options("job.fit.sequences.column: got 1"), "--sequence-column: got 1");
+  EXPECT_EQ(options("job.fit.sequences.lengths.lengths[3]: got 0"), "--sequence-lengths: got 0");
+  EXPECT_EQ(options("job.fit.sequences.weights[0]: got -1"), "--sequence-weights: got -1");
+  EXPECT_EQ(options("job.predict.sequences.lengths.lengths[3]: got 0"),
+            "--sequence-lengths: got 0");
+  EXPECT_EQ(options("job.predict.sequences.column: got 1"), "--sequence-column: got 1");
+  EXPECT_EQ(options("sequences.lengths.lengths: got 0"), "--sequence-lengths: got 0");
+  EXPECT_EQ(options("sequence_lengths[2]: got 0"), "--sequence-lengths: got 0");
   EXPECT_EQ(options("job.fit.model_id: got x"), "--model: got x");
   EXPECT_EQ(options("job.fit.model.mixture.emission.student_t.degrees_of_freedom: got 0"),
             "--degrees-of-freedom: got 0");
@@ -194,6 +296,11 @@ TEST(InOptions, NamesTheOptionInThePlaceOfTheField) {
   EXPECT_EQ(options("job.fit.columns[2]: got \"z\""), "--columns: got \"z\"");
   EXPECT_EQ(options("job.fit.columns[a b]: got inf in row 1, must be finite"),
             "column \"a b\": got inf in row 1, must be finite; rows count from 0");
+  EXPECT_EQ(options("job.fit.sequences.column: got 1 again in row 3 after other sequences"),
+            "--sequence-column: got 1 again in row 3 after other sequences; rows count from 0");
+  EXPECT_EQ(options("job.fit.start.parameters.transitions[2]: got a sum of 1.1, must be 1"),
+            "--start-from: transitions[2]: got a sum of 1.1, must be 1");
+  EXPECT_EQ(options("job.fit.start.parameters: got none"), "--start-from: got none");
   EXPECT_EQ(options("job.predict.outputs[0]: got 9"), "--outputs: got 9");
   EXPECT_EQ(options("num_rows: got 0"), "-n/--rows: got 0");
   EXPECT_EQ(options("models/m: got 2 aliases; delete the aliases or use force"),

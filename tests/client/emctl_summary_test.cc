@@ -1,4 +1,8 @@
 // Models, sweeps and capabilities as emctl prints them.
+#include <limits>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "client/emctl/info.h"
 #include "client/emctl/json.h"
 #include "client/emctl/summary.h"
@@ -105,6 +109,103 @@ v1::SweepResult Swept() {
       )pb",
       &result));
   return result;
+}
+
+// Two states of one column of counts.
+v1::ModelVersion Chain(const std::string& spec, const std::string& parameters) {
+  v1::ModelVersion version;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(absl::StrCat(R"(num_rows: 107
+                      columns { name: "count" }
+                      spec {
+                        sequences { lengths { lengths: 50 lengths: 57 } }
+                        model {
+                          hidden_markov {
+                            num_states: 2
+                            emission { poisson {} }
+                    )",
+                                                                         spec, R"(} } } parameters {
+                              arrays {
+                                name: "initial"
+                                tensor { shape: 2 values: 1 values: 0 }
+                              }
+                    )",
+                                                                         parameters, "}"),
+                                                            &version));
+  return version;
+}
+
+// A figure of each of two states, as the server derives it.
+void AddDerived(const char* name, double first, double second, v1::ModelVersion& version) {
+  v1::NamedTensor& array = *version.add_derived();
+  array.set_name(name);
+  array.mutable_tensor()->add_shape(2);
+  for (const double value : {first, second}) array.mutable_tensor()->add_values(value);
+}
+
+constexpr char kTransitions[] = R"(arrays {
+                                     name: "transitions"
+                                     tensor {
+                                       shape: 2
+                                       shape: 2
+                                       values: 0.9
+                                       values: 0.1
+                                       values: 0.2
+                                       values: 0.8
+                                     }
+                                   })";
+
+TEST(Summary, ShowsHowStatesFollowEachOther) {
+  v1::ModelVersion version = Chain("initial: INITIAL_DISTRIBUTION_STATIONARY", kTransitions);
+  AddDerived("expected_durations", 10, 5, version);
+  AddDerived("stationary", 2.0 / 3, 1.0 / 3, version);
+  const std::string text = Summary(version, {});
+  EXPECT_THAT(text, HasSubstr("Poisson hidden Markov model, stationary beginnings\n"));
+  EXPECT_THAT(text, HasSubstr("107 rows of count, 2 sequences\n"));
+  EXPECT_THAT(text, HasSubstr("state  initial  expected duration  stationary\n"
+                              "    0        1                 10    0.666667\n"
+                              "    1        0                  5    0.333333\n"));
+  EXPECT_THAT(text, HasSubstr("transitions    0    1\n"
+                              "0            0.9  0.1\n"
+                              "1            0.2  0.8\n"));
+  const Json document = FitDocument(version, {});
+  EXPECT_EQ(document["expected_durations"], Json({10, 5}));
+  EXPECT_NEAR(document["stationary"][0], 2.0 / 3, 1e-15);
+}
+
+TEST(Summary, ShowsDurationsOfSemiMarkovChains) {
+  const v1::ModelVersion free =
+      Chain("durations: DURATION_KIND_FREE max_duration: 3", absl::StrCat(kTransitions, R"(
+              arrays {
+                name: "durations"
+                tensor {
+                  shape: 2
+                  shape: 3
+                  values: 1
+                  values: 0
+                  values: 0
+                  values: 0
+                  values: 0
+                  values: 1
+                }
+              })"));
+  const std::string text = Summary(free, {});
+  EXPECT_THAT(text, HasSubstr("hidden Markov model, free durations of at most 3\n"));
+  EXPECT_THAT(text, HasSubstr("durations  1  2  3\n0          1  0  0\n"));
+}
+
+// Servers do not derive everything of every model.
+TEST(Summary, ShowsWhatIsDerivedAndNoMore) {
+  v1::ModelVersion version = Chain("", kTransitions);
+  EXPECT_THAT(Summary(version, {}), Not(HasSubstr("stationary")));
+  EXPECT_FALSE(FitDocument(version, {}).contains("stationary"));
+  AddDerived("expected_durations", 10, std::numeric_limits<double>::infinity(), version);
+  const std::string text = Summary(version, {});
+  EXPECT_THAT(text, HasSubstr("state  initial  expected duration\n"));
+  EXPECT_THAT(text, HasSubstr("    1        0                inf\n"));
+  EXPECT_THAT(text, Not(HasSubstr("stationary")));
+  const Json document = FitDocument(version, {});
+  EXPECT_TRUE(document["stationary"].is_null());
+  EXPECT_EQ(document["expected_durations"][0], 10);
 }
 
 TEST(SweepTable, ShowsEveryCandidateTheBestAndTheConvention) {

@@ -120,6 +120,45 @@ TEST(EmctlUsage, RefusesSpecificationsThatCannotBeMeant) {
                 "means: must be numbers in nested arrays of one shape");
 }
 
+TEST(EmctlUsage, RefusesSequencesThatCannotBeMeant) {
+  const auto fit = [](std::vector<std::string> more) {
+    std::vector<std::string> all = {"fit", "gaussian-hmm", "--data", kFaithful, "--states", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  ExpectRefused(fit({"--sequence-lengths", "1,x"}), "--sequence-lengths: got 1,x, must be an");
+  ExpectRefused(fit({"--sequence-column", "a", "--sequence-lengths", "272"}), "excludes");
+  ExpectRefused(fit({"--sequence-weights", "1,nan"}), "must be a finite number");
+  ExpectRefused({"fit", "gaussian-hmm", "--data", kFaithful, "--states", "two"},
+                "-k/--states/--components: got two");
+  ExpectRefused(fit({"--transitions", "up"}), "got up, must be full, left-right, stepwise");
+  ExpectRefused(fit({"--initial", "x"}), "--initial: got x, must be free, stationary");
+  ExpectRefused(fit({"--durations", "x"}), "must be geometric, free, poisson, negative-binomial");
+  ExpectRefused(fit({"--forbid-transition", "0,2"}),
+                "--forbid-transition: got 0,2, must be I,J: from state I to state J");
+  ExpectRefused(fit({"--allow-transition", "1,0"}), "must be with --transitions left-right");
+  ExpectRefused(fit({"--fix", "transitions[0,2]=1"}), "got 2, must be an index from 0 to 1");
+  ExpectRefused(fit({"--noise"}), "--noise");
+  const std::vector<std::string> mixture = {"fit", "gaussian-mixture", "--data", kFaithful};
+  for (const char* option : {"--sequence-column", "--states", "--transitions"}) {
+    std::vector<std::string> all = mixture;
+    all.insert(all.end(), {option, "2"});
+    ExpectRefused(all, option);
+  }
+  ExpectRefused({"sweep", "gaussian-hmm", "--data", kFaithful, "--states", "3-1"},
+                "--states: got 3-1, must be numbers and ranges");
+  ExpectRefused({"sweep", "gaussian-hmm", "--data", kFaithful, "--forbid-transition", "0,1"},
+                "--forbid-transition");
+  ExpectRefused({"predict", "m", "--data", kFaithful, "--sequence-weights", "1"},
+                "--sequence-weights");
+  ExpectRefused({"predict", "m", "--data", kFaithful, "--sequence-lengths", "1.5"},
+                "--sequence-lengths: got 1.5");
+  ExpectRefused({"sample", "m", "--sequence-lengths", "2,0"},
+                "--sequence-lengths: got 0, must be at least 1");
+  ExpectRefused({"sample", "m", "-n", "3", "--sequence-lengths", "2,2"},
+                "-n/--rows: got 3, must be 4, the rows of --sequence-lengths together");
+}
+
 TEST(EmctlUsage, RefusesSweepsThatCannotBeMeant) {
   const auto sweep = [](const char* option, const char* value) {
     return std::vector<std::string>{"sweep", "gaussian-mixture", "--data", kFaithful, option,
@@ -139,11 +178,32 @@ TEST(EmctlUsage, RefusesSweepsThatCannotBeMeant) {
 }
 
 TEST(EmctlUsage, HasACommandForEveryFamily) {
-  for (const char* family :
-       {"gaussian-mixture", "student-t-mixture", "bernoulli-mixture", "categorical-mixture",
-        "latent-class", "multinomial-mixture", "poisson-mixture", "negative-binomial-mixture",
-        "exponential-mixture", "gamma-mixture", "log-normal-mixture", "von-mises-fisher-mixture",
-        "product-mixture", "kmeans"}) {
+  for (const char* family : {"gaussian-mixture",
+                             "student-t-mixture",
+                             "bernoulli-mixture",
+                             "categorical-mixture",
+                             "latent-class",
+                             "multinomial-mixture",
+                             "poisson-mixture",
+                             "negative-binomial-mixture",
+                             "exponential-mixture",
+                             "gamma-mixture",
+                             "log-normal-mixture",
+                             "von-mises-fisher-mixture",
+                             "product-mixture",
+                             "kmeans",
+                             "gaussian-hmm",
+                             "student-t-hmm",
+                             "bernoulli-hmm",
+                             "categorical-hmm",
+                             "multinomial-hmm",
+                             "poisson-hmm",
+                             "negative-binomial-hmm",
+                             "exponential-hmm",
+                             "gamma-hmm",
+                             "log-normal-hmm",
+                             "von-mises-fisher-hmm",
+                             "product-hmm"}) {
     for (const char* command : {"fit", "sweep"}) {
       const Outcome help = RunEmctl(0, {command, family, "--help"});
       EXPECT_EQ(help.exit_status, 0) << family;

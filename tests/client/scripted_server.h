@@ -201,12 +201,14 @@ class ScriptedJobs : public v1::JobService::Service {
   }
 };
 
-// Answers each row with the sum of its cells, as log density.
+// Answers each row with the sum of its cells, as log density, and each sequence with its length, as
+// log-likelihood.
 class ScriptedPredictions : public v1::PredictionService::Service {
  public:
   // Called before each answer; an error ends the stream. It may change the answer.
   std::function<grpc::Status(int answer, v1::StreamPredictResponse&)> before_answer;
   std::vector<int64_t> requested_rows;  // of each request that was read
+  int new_sequences = 0;                // requests that begin a new sequence
   std::vector<std::string> models;      // that each stream asked for
 
  private:
@@ -223,6 +225,7 @@ class ScriptedPredictions : public v1::PredictionService::Service {
       const double* cells = reinterpret_cast<const double*>(data.data());
       const size_t rows = data.size() / sizeof(double) / columns;
       requested_rows.push_back(static_cast<int64_t>(rows));
+      if (request.new_sequence()) ++new_sequences;
       v1::StreamPredictResponse response;
       response.set_model_version("models/m/versions/1");
       v1::NamedTensor& output = *response.add_outputs();
@@ -232,6 +235,14 @@ class ScriptedPredictions : public v1::PredictionService::Service {
         double sum = 0;
         for (size_t c = 0; c < columns; ++c) sum += cells[i * columns + c];
         output.mutable_tensor()->add_values(sum);
+      }
+      if (request.has_sequences()) {
+        v1::NamedTensor& lengths = *response.add_outputs();
+        lengths.set_name("sequence_log_likelihoods");
+        lengths.mutable_tensor()->add_shape(request.sequences().lengths().lengths_size());
+        for (const int64_t length : request.sequences().lengths().lengths()) {
+          lengths.mutable_tensor()->add_values(static_cast<double>(length));
+        }
       }
       if (before_answer) {
         const grpc::Status status = before_answer(answers_++, response);

@@ -631,6 +631,7 @@ class Stopping final : public Univariate {
   double Mean(std::span<const double>) const override { return 0; }
   double Variance(std::span<const double>) const override { return 1; }
   double Draw(std::span<const double>, Random&) const override { return 0; }
+  Cumulatives CumulativesOf(std::span<const double>, double) const override { return {}; }
 
   int num_calls() const { return num_calls_; }
   std::stop_token token() const { return stop_.get_token(); }

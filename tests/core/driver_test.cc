@@ -241,7 +241,9 @@ TEST_F(Driver, DecreaseThatTheRoundingOfARepairExplainsEndsDegenerate) {
   ASSERT_TRUE(explained.ok()) << explained.status();
   EXPECT_EQ(explained->best.termination, Termination::kDegenerate);
   EXPECT_EQ(explained->best.iterations, 3);
-  EXPECT_EQ(explained->objective, 1.75);
+  EXPECT_EQ(explained->objective, 2);
+  EXPECT_EQ(explained->theta[0], 4);
+  EXPECT_EQ(explained->repairs.size(), 1u);
   EXPECT_THAT(explained->best.message, HasSubstr("0.25"));
   EXPECT_THAT(explained->best.message, HasSubstr("0.26"));
 
@@ -250,6 +252,65 @@ TEST_F(Driver, DecreaseThatTheRoundingOfARepairExplainsEndsDegenerate) {
   ASSERT_TRUE(unexplained.ok()) << unexplained.status();
   EXPECT_EQ(unexplained->best.termination, Termination::kObjectiveDecreased);
   EXPECT_EQ(unexplained->objective, 2);
+}
+
+// 1, 1.5, 2 and then a little less, whatever would stop the climb there.
+TEST_F(Driver, TraceNeverFallsBelowWhatItHasReached) {
+  toy_.step = [](double position) { return position + 1; };
+  toy_.objective = [](double position) { return position > 4 ? 2 - 1e-9 : position / 2; };
+  for (const Acceleration acceleration :
+       {Acceleration::kNone, Acceleration::kSquarem, Acceleration::kAnderson}) {
+    for (const double tolerance : {0.0, 1e-9, 1e-3}) {
+      options_.acceleration = acceleration;
+      options_.relative_tolerance = tolerance;
+      recorder_.iterations.clear();
+      const auto fit = Run();
+      ASSERT_TRUE(fit.ok()) << fit.status();
+      EXPECT_EQ(fit->best.termination, Termination::kConverged);
+      EXPECT_EQ(fit->objective, 2);
+      EXPECT_EQ(fit->theta[0], 4);
+      double before = -1;
+      for (const Progress& progress : recorder_.iterations[0]) {
+        EXPECT_GE(progress.objective, before) << progress.iteration;
+        EXPECT_GE(progress.change.value_or(0), 0);
+        before = progress.objective;
+      }
+    }
+  }
+}
+
+// Nor in the noise of a covariance that is as good as singular.
+TEST_F(Driver, TraceNeverFallsWithAVarianceAtItsFloor) {
+  Data collinear{.num_columns = 3, .values = {}, .weights = {}};
+  const Data faithful = Faithful();
+  for (int64_t i = 0; i < faithful.num_rows(); ++i) {
+    const double a = faithful.values[2 * i];
+    const double b = faithful.values[2 * i + 1];
+    collinear.values.insert(collinear.values.end(), {a, b, a - 0.3 * b});
+  }
+  const Table table = collinear.ToTable();
+  const Summary summary = SummaryOf(table);
+  const std::unique_ptr<Model> model =
+      MakeModel(MixtureOptions{3, GaussianOptions{}}, summary, {"a", "b", "c"}).value();
+  options_.start = StartMethod::kKMeansPlusPlus;
+  options_.restarts = 8;
+  options_.max_iterations = 300;
+  options_.relative_tolerance = 0;
+  for (const Acceleration acceleration :
+       {Acceleration::kNone, Acceleration::kSquarem, Acceleration::kAnderson}) {
+    options_.acceleration = acceleration;
+    recorder_.iterations.clear();
+    const auto fit = Fit(*model, table, summary, options_, run_);
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    for (const auto& [restart, iterations] : recorder_.iterations) {
+      for (size_t i = 1; i < iterations.size(); ++i) {
+        EXPECT_GE(iterations[i].objective,
+                  iterations[i - 1].objective - 1e-12 * std::abs(iterations[i].objective))
+            << restart << " " << i;
+      }
+      EXPECT_EQ(fit->restarts[restart].objective, iterations.back().objective);
+    }
+  }
 }
 
 TEST_F(Driver, RelativeToleranceIsMeasuredByTheMeanWeight) {

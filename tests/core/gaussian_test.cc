@@ -134,6 +134,37 @@ TEST(GaussianFull, EqualsDiagonalOnDiagonalData) {
   EXPECT_NEAR(full->objective, tied_diagonal->objective, 1e-9);
 }
 
+// A prior with a scale says what the variance of a column without spread is: with 1 on its diagonal
+// 1 / (rows + degrees + D + 1) where all rows are in one component.
+TEST(GaussianPrior, MakesUpForAColumnWithoutSpread) {
+  Random random(3, 0);
+  Data data{.num_columns = 2, .values = {}, .weights = {}};
+  for (int i = 0; i < 40; ++i) {
+    data.values.insert(data.values.end(), {715.0, random.Normal() + i / 20 * 4});
+  }
+  const Summary summary = SummaryOf(data.ToTable());
+  for (const Covariance covariance :
+       {Covariance::kFull, Covariance::kDiagonal, Covariance::kTied, Covariance::kTiedDiagonal}) {
+    for (const int num_components : {1, 2}) {
+      GaussianOptions gaussian{covariance};
+      gaussian.prior = NormalInverseWishart{
+          .mean = {}, .shrinkage = 0, .degrees_of_freedom = 5, .scale = {1, 0, 0, 1}};
+      const auto fit = FitData(MixtureOptions{num_components, gaussian}, data, {});
+      ASSERT_TRUE(fit.ok()) << fit.status();
+      EXPECT_EQ(fit->best.termination, Termination::kConverged);
+      EXPECT_TRUE(fit->repairs.empty());
+      EXPECT_TRUE(std::isfinite(fit->objective));
+      EXPECT_NEAR(fit->theta[num_components], 715, 1e-9);
+      if (num_components == 2) continue;
+      EXPECT_NEAR(fit->theta[3], 1.0 / (40 + 5 + 3), 1e-12);
+    }
+    GaussianOptions by_columns{covariance};
+    by_columns.prior = NormalInverseWishart{};
+    EXPECT_TRUE(absl::IsFailedPrecondition(
+        MakeModel(MixtureOptions{1, by_columns}, summary, {"x", "y"}).status()));
+  }
+}
+
 TEST(GaussianOneColumn, StructuresCoincide) {
   const Data galaxies = GalaxiesInThousands();
   FitOptions options;
@@ -664,6 +695,7 @@ TEST(GaussianRefuses, ColumnsWithoutSpreadForTheRightReason) {
     return std::string(status.message());
   };
   EXPECT_THAT(message(constant), HasSubstr("columns[x]: got 1e+15 in every row, must vary"));
+  EXPECT_THAT(message(constant), HasSubstr("give the covariances a prior with a scale"));
   EXPECT_THAT(message(offset), HasSubstr("values of about 1e+15 that vary by no more than their "
                                          "rounding (about 1)"));
   EXPECT_THAT(message(offset), HasSubstr("subtract a constant from the column"));

@@ -23,20 +23,6 @@ double Difference(double a, double b, double floor) {
   return std::abs(a - b) / std::max({std::abs(a), std::abs(b), floor});
 }
 
-AssertionResult AllNear(std::span<const double> a, std::span<const double> b, double tolerance,
-                        const std::string& what) {
-  if (a.size() != b.size()) return AssertionFailure() << what << ": sizes differ";
-  double largest = 0;
-  for (const double value : b) largest = std::max(largest, std::abs(value));
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!(Difference(a[i], b[i], 1e-3 * largest) <= tolerance)) {
-      return AssertionFailure() << what << "[" << i << "]: " << a[i] << " against " << b[i]
-                                << ", difference " << a[i] - b[i];
-    }
-  }
-  return AssertionSuccess();
-}
-
 struct Cut {
   int64_t first;
   int count;
@@ -154,37 +140,46 @@ bool SameBits(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
 }
 
-absl::StatusOr<FitResult> FitWithThreads(const Model& model, const Table& table,
-                                         const Summary& summary, const FitOptions& options,
-                                         int num_threads) {
-  Pool pool(num_threads);
-  Pool::Share share(pool);
-  RunOptions run;
-  run.share = &share;
-  return Fit(model, table, summary, options, run);
-}
-
 }  // namespace
 
-Subject MakeSubject(const ModelOptions& options, const Data& data) {
-  Table table = data.ToTable();
+AssertionResult AllNear(std::span<const double> a, std::span<const double> b, double tolerance,
+                        const std::string& what) {
+  if (a.size() != b.size()) return AssertionFailure() << what << ": sizes differ";
+  double largest = 0;
+  for (const double value : b) largest = std::max(largest, std::abs(value));
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(Difference(a[i], b[i], 1e-3 * largest) <= tolerance)) {
+      return AssertionFailure() << what << "[" << i << "]: " << a[i] << " against " << b[i]
+                                << ", difference " << a[i] - b[i];
+    }
+  }
+  return AssertionSuccess();
+}
+
+Subject MakeSubject(const ModelOptions& options, Table table) {
   Summary summary = SummaryOf(table);
   std::unique_ptr<Model> model = MakeModel(options, summary, table.names()).value();
   return {std::move(table), std::move(summary), std::move(model)};
 }
 
-absl::StatusOr<FitResult> FitData(const ModelOptions& options, const Data& data,
-                                  const FitOptions& fit_options, int num_threads) {
+absl::StatusOr<FitResult> FitTable(const ModelOptions& options, const Table& table,
+                                   const FitOptions& fit_options, int num_threads) {
   Pool pool(num_threads);
   Pool::Share share(pool);
-  const Table table = data.ToTable();
   const absl::StatusOr<Summary> summary = Summarize(table, share, {});
   if (!summary.ok()) return summary.status();
   const auto model = MakeModel(options, *summary, table.names());
   if (!model.ok()) return model.status();
+  return FitModel(**model, table, *summary, fit_options, num_threads);
+}
+
+absl::StatusOr<FitResult> FitModel(const Model& model, const Table& table, const Summary& summary,
+                                   const FitOptions& options, int num_threads) {
+  Pool pool(num_threads);
+  Pool::Share share(pool);
   RunOptions run;
   run.share = &share;
-  return Fit(**model, table, *summary, fit_options, run);
+  return Fit(model, table, summary, options, run);
 }
 
 Theta RandomTheta(const Model& model, const Table& table, const Summary& summary, uint64_t seed) {
@@ -387,7 +382,7 @@ AssertionResult TruthIsBeaten(const Model& model, const Theta& truth, int64_t nu
   options.start = StartMethod::kGiven;
   options.given = truth;
   options.restarts = 1;
-  const auto fit = FitWithThreads(model, table, SummaryOf(table), options, 1);
+  const auto fit = FitModel(model, table, SummaryOf(table), options, 1);
   if (!fit.ok()) return AssertionFailure() << fit.status();
   const double reached = LogLikelihood(model, table, fit->theta);
   const double of_truth = LogLikelihood(model, table, truth);
@@ -416,10 +411,10 @@ AssertionResult ThreadsDoNotChangeBits(const Model& model, const Table& table,
   options.max_iterations = 5;
   options.short_runs = 2;
   options.short_iterations = 2;
-  const auto one = FitWithThreads(model, table, summary, options, 1);
+  const auto one = FitModel(model, table, summary, options, 1);
   if (!one.ok()) return AssertionFailure() << one.status();
   for (const int num_threads : {2, 7}) {
-    const auto many = FitWithThreads(model, table, summary, options, num_threads);
+    const auto many = FitModel(model, table, summary, options, num_threads);
     if (!many.ok()) return AssertionFailure() << many.status();
     bool same = SameBits(one->theta, many->theta) && one->objective == many->objective;
     for (size_t r = 0; r < one->restarts.size(); ++r) {

@@ -30,11 +30,24 @@ struct Subject {
   Summary summary;
   std::unique_ptr<Model> model;
 };
-Subject MakeSubject(const ModelOptions& options, const Data& data);
+Subject MakeSubject(const ModelOptions& options, Table table);
+inline Subject MakeSubject(const ModelOptions& options, const Data& data) {
+  return MakeSubject(options, data.ToTable());
+}
 
 // Summarize, MakeModel and Fit with `num_threads`.
-absl::StatusOr<FitResult> FitData(const ModelOptions& options, const Data& data,
-                                  const FitOptions& fit_options, int num_threads = 1);
+absl::StatusOr<FitResult> FitTable(const ModelOptions& options, const Table& table,
+                                   const FitOptions& fit_options, int num_threads = 1);
+inline absl::StatusOr<FitResult> FitData(const ModelOptions& options, const Data& data,
+                                         const FitOptions& fit_options, int num_threads = 1) {
+  return FitTable(options, data.ToTable(), fit_options, num_threads);
+}
+absl::StatusOr<FitResult> FitModel(const Model& model, const Table& table, const Summary& summary,
+                                   const FitOptions& options, int num_threads = 1);
+
+// |a - b| is at most `tolerance` of the larger of |a|, |b| and a thousandth of the largest |b|.
+::testing::AssertionResult AllNear(std::span<const double> a, std::span<const double> b,
+                                   double tolerance, const std::string& what);
 
 // Parameters from random responsibilities: valid, far from any optimum, different for each seed.
 Theta RandomTheta(const Model& model, const Table& table, const Summary& summary, uint64_t seed);

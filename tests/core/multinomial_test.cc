@@ -174,11 +174,17 @@ TEST(MultinomialConstraints, HoldFixedTiedAndSharedElements) {
   const Theta expected = {0.25, 0.75, 0, 5. / 9, 3. / 9, 1. / 9, 5. / 9, 3. / 9, 1. / 9};
   for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(next[i], expected[i], 1e-15) << i;
 
+  // One element of two rows.
+  EmissionOnBlock joined(Make(3), kSmall);
+  ASSERT_TRUE(joined.Constrain({.fixed = {}, .tied = {{"probabilities", {0, 3}}}}).ok());
+  EXPECT_EQ(joined.emission->degrees_of_freedom({true, true, true}), 3 + 2);
+  EXPECT_EQ(joined.emission->degrees_of_freedom({true, false, true}), 2 + 2);
+
   EmissionOnBlock refusing(Make(3), kSmall);
-  const absl::Status status =
-      refusing.Constrain({.fixed = {}, .tied = {{"probabilities", {0, 3}}}});
+  const absl::Status status = refusing.Constrain(
+      {.fixed = {{"probabilities", {4}, {0.5}}}, .tied = {{"probabilities", {0, 1, 2, 3, 5}}}});
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("constraints: got ties of"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("constraints: got ties that join"));
 }
 
 TEST(MultinomialSample, HasTheSharesAndTheTotal) {
@@ -217,7 +223,8 @@ TEST(MultinomialCheckRows, NamesRowAndColumn) {
   EXPECT_THAT(error(0.5), HasSubstr("[2]: got 0.5 in column 'b', must be a count"));
   EXPECT_THAT(error(1e16), HasSubstr("[2]: got 1e+16 in column 'b', must be a count"));
   EXPECT_EQ(error(kNaN),
-            "[2]: got nan in column 'b', must be complete; give the count, or leave the row out");
+            "[2]: got nan in column 'b', must be complete, or missing together with all of the "
+            "row; fill in the cell, or remove the row's other cells");
   EXPECT_EQ(error(9007199254740992.0), "");
 }
 

@@ -13,6 +13,7 @@
 #include "core/families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/chain_data.h"
 #include "tests/core/laws.h"
 #include "tests/core/test_data.h"
 
@@ -268,6 +269,110 @@ TEST(Starts, SayThatRowsAreTooCloseForTheirScale) {
   EXPECT_THAT(message, HasSubstr("scaling by the columns' standard deviations"));
   EXPECT_THAT(message, HasSubstr("outliers"));
   EXPECT_THAT(message, HasSubstr("fewer components"));
+}
+
+// A chain of four states with two symbols, which differ by what follows them.
+ChainData Coins(int64_t num_rows) {
+  constexpr double kNext[4][4] = {{0.01, 0.97, 0.01, 0.01},
+                                  {0.01, 0.01, 0.97, 0.01},
+                                  {0.106, 0.01, 0.01, 0.874},
+                                  {0.874, 0.106, 0.01, 0.01}};
+  constexpr double kOne[4] = {0.1, 0.1, 0.9, 0.1};
+  Random random(3, 0);
+  ChainData data;
+  data.rows.num_columns = 1;
+  int state = 0;
+  for (int64_t i = 0; i < num_rows; ++i) {
+    data.rows.values.push_back(random.Uniform() < kOne[state]);
+    double left = random.Uniform();
+    int next = 0;
+    while (next < 3 && (left -= kNext[state][next]) > 0) ++next;
+    state = next;
+  }
+  return data;
+}
+
+absl::StatusOr<FitResult> FitCoins(const ChainData& data, int num_states, FitOptions options,
+                                   int num_threads = 1) {
+  const Table table = data.ToTable();
+  const Summary summary = SummaryOf(table);
+  const auto model = MakeModel(HmmOptions{num_states, CategoricalOptions{}}, summary, {"coin"});
+  if (!model.ok()) return model.status();
+  Pool pool(num_threads);
+  Pool::Share share(pool);
+  RunOptions run;
+  run.share = &share;
+  return Fit(**model, table, summary, options, run);
+}
+
+TEST(Starts, ChainsMayHaveMoreStatesThanRowsThatDiffer) {
+  const ChainData data = Coins(500);
+  FitOptions options;
+  options.relative_tolerance = 1e-7;
+  FitOptions given = options;
+  given.start = StartMethod::kGiven;
+  given.restarts = 1;
+  given.given = {0.25,  0.25, 0.25, 0.25,                             // initial
+                 0.01,  0.97, 0.01, 0.01,  0.01,  0.01,  0.97, 0.01,  // transitions
+                 0.106, 0.01, 0.01, 0.874, 0.874, 0.106, 0.01, 0.01,  //
+                 0.9,   0.1,  0.9,  0.1,   0.1,   0.9,   0.9,  0.1};  // codes
+  const auto truth = FitCoins(data, 4, given);
+  ASSERT_TRUE(truth.ok()) << truth.status();
+  const auto four = FitCoins(data, 4, options);
+  ASSERT_TRUE(four.ok()) << four.status();
+  EXPECT_GT(four->objective, truth->objective - 0.2);
+  options.max_iterations = 10;
+  options.restarts = 3;
+  for (const StartMethod method :
+       {StartMethod::kAuto, StartMethod::kKMeansPlusPlus, StartMethod::kRandomRows,
+        StartMethod::kKMeans, StartMethod::kKMeansParallel, StartMethod::kShortRuns,
+        StartMethod::kAgglomerative}) {
+    options.start = method;
+    const auto fit = FitCoins(data, 3, options);
+    ASSERT_TRUE(fit.ok()) << fit.status();
+    for (const RestartOutcome& restart : fit->restarts) EXPECT_TRUE(restart.status.ok());
+    const auto again = FitCoins(data, 3, options, 4);
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(fit->theta, again->theta);
+  }
+}
+
+// Sequences are not joined: what ends one is no neighbour of what begins the next.
+TEST(Starts, NeighboursEndWithTheirSequence) {
+  ChainData data;
+  data.rows.num_columns = 1;
+  for (int i = 0; i < 30; ++i) data.rows.values.insert(data.rows.values.end(), {0, 0, 1});
+  data.lengths.assign(30, 3);
+  const Table cut = data.ToTable();
+  const Subject subject = MakeSubject(HmmOptions{3, CategoricalOptions{}}, data.rows);
+  Theta thetas[2];
+  for (const bool joined : {false, true}) {
+    const Table table = joined ? data.rows.ToTable() : cut;
+    Pool pool(1);
+    Pool::Share share(pool);
+    Expectation expectation(*subject.model, table, share, {});
+    const Starts starts(*subject.model, table, subject.summary, StartMethod::kRandomRows, 1);
+    thetas[joined].resize(subject.model->parameters().size());
+    std::vector<Repair> repairs;
+    ASSERT_TRUE(starts
+                    .Draw(
+                        0, [] { return false; }, expectation, thetas[joined], repairs)
+                    .ok());
+  }
+  EXPECT_NE(thetas[0], thetas[1]);
+}
+
+TEST(Starts, MoreStatesThanAgglomerationMergesAreRefusedByTheirName) {
+  const Subject subject = MakeSubject(HmmOptions{4097, PoissonOptions{}}, Coins(5000).rows);
+  FitOptions options;
+  options.start = StartMethod::kAgglomerative;
+  Pool pool(1);
+  Pool::Share share(pool);
+  RunOptions run;
+  run.share = &share;
+  const absl::Status status =
+      Fit(*subject.model, subject.table, subject.summary, options, run).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("num_states: got 4097"));
 }
 
 TEST(Starts, FitsWithDuplicatedRowsAreSound) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/runtime/random.h"
+#include "tests/core/chain_data.h"
 
 namespace emserve {
 namespace {
@@ -101,6 +102,24 @@ TEST(Summary, RefusesBadWeights) {
       absl::IsInvalidArgument(SummarizeWith(*Table::FromValues({1, 2}, 2, 1, {0, 0}), 1).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
       SummarizeWith(*Table::FromValues({1, 2}, 2, 1, {1e308, 1e308}), 1).status()));
+}
+
+TEST(Summary, NamesTheWeightsOfSequencesWhereTheyAreBad) {
+  for (const double bad : {0.0, 1e308}) {
+    const testing::ChainData data{.rows = {.num_columns = 1, .values = {1, 2}, .weights = {}},
+                                  .lengths = {1, 1},
+                                  .weights = {bad, bad}};
+    const auto s = SummarizeWith(data.ToTable(), 1);
+    ASSERT_TRUE(absl::IsInvalidArgument(s.status())) << bad;
+    EXPECT_THAT(std::string(s.status().message()), HasSubstr("sequences.weights: got")) << bad;
+  }
+}
+
+TEST(Summary, RefusesRowsWithoutACellByTheData) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto s = SummarizeWith(*Table::FromValues({nan, nan}, 2, 1), 1);
+  ASSERT_TRUE(absl::IsInvalidArgument(s.status()));
+  EXPECT_THAT(std::string(s.status().message()), HasSubstr("data: got no observed cell"));
 }
 
 TEST(Summary, RefusesColumnsWhoseVarianceOverflows) {

@@ -12,8 +12,12 @@
 #include "server/codec/fit_request.h"
 #include "server/codec/fit_spec.h"
 #include "server/codec/model_spec.h"
+#include "server/codec/outputs.h"
 #include "server/codec/parameters.h"
+#include "server/codec/prediction.h"
 #include "server/codec/report.h"
+#include "server/codec/sequences.h"
+#include "tests/server/chain_versions.h"
 #include "tests/server/domain_test.h"
 
 namespace emserve::server {
@@ -143,6 +147,62 @@ TEST(CodecTest, EveryFieldOfEveryEmissionIsTranslated) {
   }
 }
 
+// Every option of a hidden Markov model with a value that is no default.
+HmmOptions HiddenMarkov(const EmissionOptions& emission) {
+  HmmOptions options{.num_states = 2, .emission = emission};
+  options.initial = InitialDistribution::kStationary;
+  options.transitions = TransitionPattern::kLeftRight;
+  options.allowed_transitions = {1, 0, 1, 1};
+  options.initial_concentration = 1.5;
+  options.transition_concentration = 2.5;
+  options.stickiness = 10;
+  options.durations = DurationKind::kNegativeBinomial;
+  options.max_duration = 20;
+  options.duration_concentration = 3.5;
+  options.constraints.fixed = {{"transitions", {0, 3}, {0.5, 0.25}}};
+  options.constraints.tied = {{"initial", {0, 1}}};
+  return options;
+}
+
+TEST(CodecTest, HiddenMarkovSpecsComeBackTheSame) {
+  for (const EmissionOptions& emission : Emissions()) {
+    const HmmOptions options = HiddenMarkov(emission);
+    const v1::FitSpec spec = SpecOf(options);
+    ExpectFull(spec.model().hidden_markov());
+    const absl::StatusOr<ModelOptions> back = DecodeModelSpec(Sent(spec.model()), "m");
+    ASSERT_THAT(back, IsOk());
+    EXPECT_EQ(Told(*back), Told(options));
+    const auto& hmm = std::get<HmmOptions>(*back);
+    EXPECT_EQ(hmm.allowed_transitions, options.allowed_transitions);
+    EXPECT_EQ(hmm.stickiness, 10);
+    EXPECT_NE(Told(HmmOptions{.num_states = 2, .emission = emission}), Told(options));
+  }
+  for (const TransitionPattern pattern :
+       {TransitionPattern::kFull, TransitionPattern::kLeftRight, TransitionPattern::kStepwise}) {
+    v1::ModelSpec spec;
+    HmmOptions options{.num_states = 2, .emission = PoissonOptions{}, .transitions = pattern};
+    EncodeModelSpec(options, spec);
+    EXPECT_NE(spec.hidden_markov().transitions(), v1::TRANSITION_PATTERN_UNSPECIFIED);
+    const ModelOptions back = DecodeModelSpec(spec, "m").value();
+    EXPECT_EQ(std::get<HmmOptions>(back).transitions, pattern);
+  }
+  v1::ModelSpec spec;
+  v1::HiddenMarkovSpec& hmm = *spec.mutable_hidden_markov();
+  const auto refused = [&spec](const char* text) {
+    EXPECT_THAT(DecodeModelSpec(spec, "m"), FailsWith(StatusCode::kInvalidArgument, text));
+  };
+  refused("m.hidden_markov.emission: got none");
+  hmm.mutable_emission()->mutable_poisson();
+  const ModelOptions defaults = DecodeModelSpec(spec, "m").value();
+  EXPECT_EQ(Told(defaults), Told(HmmOptions{.num_states = 1, .emission = PoissonOptions{}}));
+  hmm.set_durations(static_cast<v1::DurationKind>(99));
+  refused("m.hidden_markov.durations: got 99");
+  hmm.set_transitions(static_cast<v1::TransitionPattern>(99));
+  refused("m.hidden_markov.transitions: got 99");
+  hmm.set_initial(static_cast<v1::InitialDistribution>(99));
+  refused("m.hidden_markov.initial: got 99");
+}
+
 TEST(CodecTest, EveryCovarianceStructureHasAName) {
   for (const CovarianceInfo& info : CovarianceStructures()) {
     const ModelOptions options = MixtureOptions{2, GaussianOptions{.covariance = info.covariance}};
@@ -166,6 +226,12 @@ TEST(CodecTest, FieldsOfOptionsHaveTheirPathsInTheSpecification) {
             "mixture.emission.product.parts[1].emission.poisson.prior.shape");
   EXPECT_EQ(ModelSpecField(MixtureOptions{2, StudentTOptions{}}, "emission.prior.scale"),
             "mixture.emission.student_t.prior.scale");
+  const ModelOptions hmm = HiddenMarkov(Emissions().back());
+  EXPECT_EQ(ModelSpecField(hmm, "num_states"), "hidden_markov.num_states");
+  EXPECT_EQ(ModelSpecField(hmm, "allowed_transitions"), "hidden_markov.allowed_transitions");
+  EXPECT_EQ(ModelSpecField(hmm, "emission.parts[1].emission.prior.shape"),
+            "hidden_markov.emission.product.parts[1].emission.poisson.prior.shape");
+  EXPECT_EQ(ModelSpecField(hmm, "num_components"), "");
   EXPECT_EQ(ModelSpecField(KMeansOptions{}, "constraints"), "kmeans.constraints");
   EXPECT_EQ(ModelSpecField(KMeansOptions{}, "columns[x]"), "");
   EXPECT_EQ(ModelSpecField(KMeansOptions{}, "nonsense"), "");
@@ -484,7 +550,83 @@ TEST(CodecTest, ASweepTriesAllCombinationsAndKnowsWhereTheyComeFrom) {
   EXPECT_EQ(kept.seed(), 7u);
 }
 
+TEST(CodecTest, ASweepOverStatesIsOneOverComponents) {
+  v1::SweepSpec spec;
+  v1::HiddenMarkovSpec& hmm = *spec.mutable_base()->mutable_model()->mutable_hidden_markov();
+  hmm.set_stickiness(3);
+  for (const int number : {2, 3}) spec.add_num_components(number);
+  spec.add_covariances(v1::COVARIANCE_TIED);
+  spec.add_emissions()->mutable_gaussian();
+  spec.add_emissions()->mutable_poisson();
+  const absl::StatusOr<SweepRequest> sweep = Decoded(spec);
+  ASSERT_THAT(sweep, IsOk());
+  ASSERT_EQ(sweep->num_candidates, 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    const ModelOptions model = sweep->candidate(i).value().model;
+    const auto& states = std::get<HmmOptions>(model);
+    EXPECT_EQ(states.num_states, i % 2 == 0 ? 2 : 3);
+    EXPECT_EQ(states.stickiness, 3);
+    EXPECT_EQ(std::holds_alternative<GaussianOptions>(states.emission), i < 2);
+  }
+  EXPECT_EQ(sweep->path(3, "model.hidden_markov.num_states"), "num_components[1]");
+  EXPECT_EQ(sweep->path(0, "model.hidden_markov.emission.gaussian.covariance"), "covariances[0]");
+  EXPECT_EQ(sweep->path(3, "model.hidden_markov.emission.poisson.prior.shape"),
+            "emissions[1].poisson.prior.shape");
+  EXPECT_EQ(sweep->path(3, "model.hidden_markov.stickiness"),
+            "base.model.hidden_markov.stickiness");
+}
+
+TEST(CodecTest, SequencesAreAColumnOrLengths) {
+  v1::SequenceSpec spec;
+  EXPECT_THAT(DecodeSequences(spec, "fit.sequences"),
+              FailsWith(StatusCode::kInvalidArgument, "fit.sequences: got neither"));
+  spec.set_column("day");
+  spec.add_weights(2);
+  const SequenceSource by_column = DecodeSequences(spec, "s").value();
+  EXPECT_EQ(by_column.column, "day");
+  EXPECT_EQ(by_column.weights, std::vector<double>{2});
+  EXPECT_THAT(DecodeUnweightedSequences(spec, "s"),
+              FailsWith(StatusCode::kInvalidArgument, "s.weights: got 1 weights"));
+  spec.clear_weights();
+  for (const int64_t length : {3, 4}) spec.mutable_lengths()->add_lengths(length);
+  const SequenceSource by_length = DecodeUnweightedSequences(spec, "s").value();
+  EXPECT_FALSE(by_length.column.has_value());
+  EXPECT_EQ(by_length.lengths, (std::vector<int64_t>{3, 4}));
+}
+
 // What all candidates share is decoded for each of them.
+// Every output has a field of its own, and options go with theirs.
+TEST(CodecTest, OutputsComeWithTheirOptions) {
+  const google::protobuf::EnumDescriptor& all = *v1::PredictionOutput_descriptor();
+  PredictionOutputs none;
+  EXPECT_FALSE(none.any());
+  for (int i = 0; i < all.value_count(); ++i) {
+    v1::PredictSpec spec;
+    spec.add_outputs(static_cast<v1::PredictionOutput>(all.value(i)->number()));
+    const auto outputs = DecodeOutputs(NamedOutputs::Of(spec), "job.predict.");
+    if (all.value(i)->number() == 0) {
+      EXPECT_THAT(outputs, FailsWith(StatusCode::kInvalidArgument, "job.predict.outputs[0]: got"));
+      continue;
+    }
+    ASSERT_TRUE(outputs.ok()) << all.value(i)->name() << outputs.status();
+    EXPECT_TRUE(outputs->any()) << all.value(i)->name();
+    EXPECT_EQ(outputs->labels, i == 1) << all.value(i)->name();
+  }
+  v1::PredictSpec spec;
+  EXPECT_TRUE(DecodeOutputs(NamedOutputs::Of(spec), "").value().labels);
+  spec.set_forecast_horizon(3);
+  EXPECT_THAT(DecodeOutputs(NamedOutputs::Of(spec), "job.predict."),
+              FailsWith(StatusCode::kInvalidArgument,
+                        "job.predict.forecast_horizon: got 3 without FORECASTS"));
+  spec.add_outputs(v1::PREDICTION_OUTPUT_FORECASTS);
+  EXPECT_EQ(DecodeOutputs(NamedOutputs::Of(spec), "").value().forecast_horizon, 3);
+  spec.set_num_paths(4);
+  EXPECT_THAT(DecodeOutputs(NamedOutputs::Of(spec), ""),
+              FailsWith(StatusCode::kInvalidArgument, "num_paths: got 4 without BEST_PATHS"));
+  spec.add_outputs(v1::PREDICTION_OUTPUT_BEST_PATHS);
+  EXPECT_EQ(DecodeOutputs(NamedOutputs::Of(spec), "").value().num_paths, 4);
+}
+
 TEST(CodecTest, ASweepOfTooLargeModelsIsRefused) {
   v1::SweepSpec spec = TwoNumbers();
   v1::FixedElements& fixed =
@@ -721,6 +863,31 @@ TEST(CodecTest, ReportsComeBackTheSame) {
   refused("report.past_observations: got -1", [](auto& r) { r.set_past_observations(-1); });
   refused("report.past_observations: got inf", [](auto& r) { r.set_past_observations(HUGE_VAL); });
   refused("report.optima.count", [](auto& r) { r.mutable_optima(0)->set_count(-1); });
+}
+
+// gRPC's own threads must not be held up by a model with few parameters but much that is hidden.
+TEST(PredictionCodecTest, OnlyAFewCheapRowsAreQuick) {
+  const auto with_durations = [](int max_duration) {
+    return VersionOf(HmmOptions{.num_states = 2,
+                                .emission = PoissonOptions{},
+                                .durations = DurationKind::kPoisson,
+                                .max_duration = max_duration},
+                     {0.5, 0.5, 0, 1, 1, 0, 3, 4, 2, 9});
+  };
+  v1::PredictRequest request;
+  request.mutable_table()->add_values(1);
+  EXPECT_TRUE(IsQuick(Umbrellas(), request));
+  EXPECT_TRUE(IsQuick(with_durations(100), request));
+  EXPECT_FALSE(IsQuick(with_durations(20'000), request));
+  while (request.table().values_size() < 512) request.mutable_table()->add_values(1);
+  EXPECT_TRUE(IsQuick(Umbrellas(), request));
+  EXPECT_TRUE(IsQuick(TwoClusterVersion(), request));
+  EXPECT_FALSE(IsQuick(with_durations(200), request));
+  request.mutable_table()->add_values(1);
+  EXPECT_FALSE(IsQuick(Umbrellas(), request));
+  request.mutable_table()->mutable_values()->Truncate(1);
+  request.set_forecast_horizon(1);
+  EXPECT_FALSE(IsQuick(Umbrellas(), request));
 }
 
 }  // namespace

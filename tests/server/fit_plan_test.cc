@@ -638,7 +638,9 @@ TEST_F(FitPlanTest, AnUpdateNeedsTheCodesOfItsModel) {
   EXPECT_THAT(updated({2, 1, 1, 1}, {}), IsOk());
   EXPECT_THAT(updated({2, 1, 1, 1}, {1}), IsOk());
   EXPECT_THAT(updated({0, 1, 1, 1}, {}),
-              FailsWith(kInvalid, "start.model: got models/m/versions/1, a model with other"));
+              FailsWith(kInvalid,
+                        "start.model: got models/m/versions/1, a model whose parameters mean "
+                        "something else"));
 }
 
 // An imported report may say anything.

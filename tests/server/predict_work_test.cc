@@ -168,11 +168,12 @@ TEST_F(PredictWorkTest, RefusesTablesByTheirColumns) {
     ASSERT_THAT(server_.datasets.Delete("d"), IsOk());
   };
   refused(RealColumns({"x", "z"}, 1), {0, 0}, "dataset: got no column \"y\"");
-  refused(RealColumns({"x", "y"}, 2), {0, 0, 1, kInfinity}, "columns[y]: got inf in row 1");
+  refused(RealColumns({"x", "y"}, 2), {0, 0, 1, kInfinity},
+          "dataset: columns[y]: got inf in row 1");
   DatasetSchema categories = RealColumns({"x", "y"}, 1);
   categories.columns[1].kind = ColumnKind::kCategorical;
   categories.columns[1].levels = {"a", "b"};
-  refused(categories, {0, 1}, "columns[y]: got a categorical column");
+  refused(categories, {0, 1}, "dataset: columns[y]: got a categorical column");
 }
 
 TEST_F(PredictWorkTest, FillsMissingCellsInColumnsNamedAfterTheModels) {
@@ -201,7 +202,7 @@ TEST_F(PredictWorkTest, CategoriesMustBeThoseOfTheModel) {
   schema.columns[1].kind = ColumnKind::kCategorical;
   schema.columns[1].levels = {"b", "a"};
   ASSERT_THAT(Upload(server_.datasets, "d", schema, Packed(std::vector<double>{0, 1})), IsOk());
-  EXPECT_THAT(Refusal(Request()), FailsWith(kInvalid, "columns[y]: got other levels"));
+  EXPECT_THAT(Refusal(Request()), FailsWith(kInvalid, "dataset: columns[y]: got other levels"));
   ASSERT_THAT(server_.datasets.Delete("d"), IsOk());
   schema.columns[1].levels = {"a", "b"};
   ASSERT_THAT(Upload(server_.datasets, "d", schema, Packed(std::vector<double>{0, 1})), IsOk());

@@ -1,0 +1,39 @@
+// Where a Markov chain is in the long run, and transitions of one that starts there.
+#ifndef EMSERVE_CORE_EM_STATIONARY_H_
+#define EMSERVE_CORE_EM_STATIONARY_H_
+
+#include <span>
+#include <vector>
+
+#include "core/em/simplex_rows.h"
+
+namespace emserve {
+
+// The distribution [K] with p = p transitions, where every state reaches every other. O(K^3);
+// subtracts nothing, so that no digit is lost however rare a state is (Grassmann, Taksar & Heyman
+// 1985). Of states that do not all reach each other: one of the distributions that stay.
+void StationaryDistribution(std::span<const double> transitions, std::span<double> stationary);
+
+// The share of steps in each state in the long run, [K], where visits to state k last durations[k]
+// steps on average and transitions [K, K] lead from one visit to the next; 0 for states that are
+// left for good. Empty where it depends on the first state: where more than one class of states is
+// never left. O(K^2), and of the class as StationaryDistribution.
+std::vector<double> LongRunShares(std::span<const double> transitions,
+                                  std::span<const double> durations);
+
+// Visits to each state [K] among the first `length` >= 1 on average: initial (I + A + ... + A^(n -
+// 1)), by doubling. O(K^3 log length).
+std::vector<double> ExpectedVisits(std::span<const double> initial,
+                                   std::span<const double> transitions, double length);
+
+// Raises sum counts_ij log a_ij + sum initial_counts_k log p_k(a) + rows' LogPrior, where p(a) is
+// the stationary distribution of a, from a = `now` until it no longer rises, and at most 100 times.
+// Without initial counts it has a closed form; with them each step multiplies by the gradient (Baum
+// & Eagon 1967), as far as that raises it. O(steps x K^3).
+void MaximizeStationary(const SimplexRows& rows, std::span<const double> counts,
+                        std::span<const double> initial_counts, std::span<const double> now,
+                        std::span<double> next);
+
+}  // namespace emserve
+
+#endif  // EMSERVE_CORE_EM_STATIONARY_H_
