@@ -14,7 +14,7 @@
 
 namespace emserve::testing {
 
-// Forwards to a sound model, but for the two steps that a test replaces.
+// Forwards to a sound model, but for the steps that a test replaces.
 class Broken : public Model {
  public:
   explicit Broken(const Model& sound) : sound_(sound) {}
@@ -25,6 +25,7 @@ class Broken : public Model {
                        std::span<double>)>
       assigned_e_step;
   std::function<void(std::span<const double> theta, std::span<double> next)> after_m_step;
+  std::function<void(std::span<double> theta)> after_from_unconstrained;
 
   const Layout& parameters() const override { return sound_.parameters(); }
   const Layout& statistics() const override { return sound_.statistics(); }
@@ -57,6 +58,7 @@ class Broken : public Model {
   void FromUnconstrained(std::span<const double> coordinates, std::span<const double> reference,
                          std::span<double> theta) const override {
     sound_.FromUnconstrained(coordinates, reference, theta);
+    if (after_from_unconstrained) after_from_unconstrained(theta);
   }
   std::optional<double> WeightOf(std::span<const double> theta, int component) const override {
     return sound_.WeightOf(theta, component);

@@ -316,28 +316,16 @@ TEST_P(HmmLaws, ExpectedStatisticsGiveTheParametersBack) {
 }
 
 TEST_P(HmmLaws, CoordinatesGoThereAndBack) {
-  std::vector<double> coordinates(theta_.size());
-  Theta back(theta_.size());
-  subject_.model->ToUnconstrained(theta_, coordinates);
-  subject_.model->FromUnconstrained(coordinates, theta_, back);
-  for (size_t i = 0; i < theta_.size(); ++i) {
-    EXPECT_NEAR(back[i], theta_[i], 1e-9 * (1 + std::abs(theta_[i]))) << i;
-  }
+  EXPECT_TRUE(emserve::testing::CoordinatesGoThereAndBack(*subject_.model, theta_));
 }
 
 TEST_P(HmmLaws, AccelerationReachesThePlainOptimum) {
   FitOptions options = Precise();
   options.restarts = 1;
-  const auto plain = Fit(data_, options);
-  ASSERT_TRUE(plain.ok()) << plain.status();
-  for (const Acceleration acceleration : {Acceleration::kSquarem, Acceleration::kAnderson}) {
+  EXPECT_TRUE(AccelerationReachesThePlainOptimum([&](Acceleration acceleration) {
     options.acceleration = acceleration;
-    const auto fit = Fit(data_, options);
-    ASSERT_TRUE(fit.ok()) << fit.status();
-    EXPECT_NE(fit->best.termination, Termination::kObjectiveDecreased) << fit->best.message;
-    // From the same start it may end on another top, but hardly ever on a much lower one.
-    EXPECT_GE(fit->objective, plain->objective - 0.01 * std::abs(plain->objective));
-  }
+    return Fit(data_, options);
+  }));
 }
 
 // Weights of rows and sequences, missing cells, labels, constraints, priors and a left-right

@@ -289,24 +289,65 @@ AssertionResult MaximizationMaximizesQ(const Model& model, const Table& table,
   const auto q = [&](const Theta& at) {
     return ExpectedCompleteLogLikelihood(model, table, responsibilities, at);
   };
-  const Theta best = OneIteration(model, table, theta);
+  std::vector<Theta> others;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    others.push_back(RandomTheta(model, table, summary, 100 + seed));
+  }
+  return IsHighest(model, q, OneIteration(model, table, theta), theta, others,
+                   {-1e-1, -1e-2, -1e-3, -1e-4, 1e-4, 1e-3, 1e-2, 1e-1});
+}
+
+AssertionResult IsHighest(const Model& model, const std::function<double(const Theta&)>& q,
+                          const Theta& best, const Theta& theta, const std::vector<Theta>& others,
+                          const std::vector<double>& steps) {
   const double maximum = q(best);
   const double allowance = 1e-11 * (1 + std::abs(maximum));
   if (const double old = q(theta); !(maximum >= old - allowance)) {
     return AssertionFailure() << "Q of the maximiser is " << maximum
                               << ", that of the old parameters " << old;
   }
-  for (uint64_t seed = 0; seed < 12; ++seed) {
-    const Theta other = RandomTheta(model, table, summary, 100 + seed);
-    for (const double step : {-1e-1, -1e-2, -1e-3, -1e-4, 1e-4, 1e-3, 1e-2, 1e-1}) {
+  for (size_t j = 0; j < others.size(); ++j) {
+    for (const double step : steps) {
       Theta at = best;
-      for (size_t i = 0; i < at.size(); ++i) at[i] += step * (other[i] - best[i]);
+      for (size_t i = 0; i < at.size(); ++i) at[i] += step * (others[j][i] - best[i]);
       if (!model.Validate(at).ok()) continue;
       if (const double value = q(at); !(maximum >= value - allowance)) {
         return AssertionFailure() << "Q of the maximiser is " << maximum << ", but a step of "
-                                  << step << " towards random parameters " << seed << " gives "
+                                  << step << " towards random parameters " << j << " gives "
                                   << value;
       }
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult CoordinatesGoThereAndBack(const Model& model, const Theta& theta) {
+  std::vector<double> coordinates(theta.size());
+  Theta back(theta.size());
+  model.ToUnconstrained(theta, coordinates);
+  model.FromUnconstrained(coordinates, theta, back);
+  for (size_t i = 0; i < theta.size(); ++i) {
+    if (std::abs(back[i] - theta[i]) <= 1e-9 * (1 + std::abs(theta[i]))) continue;
+    return AssertionFailure() << "parameter " << i << " was " << theta[i] << " and comes back as "
+                              << back[i];
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult AccelerationReachesThePlainOptimum(
+    const std::function<absl::StatusOr<FitResult>(Acceleration acceleration)>& fit) {
+  const absl::StatusOr<FitResult> plain = fit(Acceleration::kNone);
+  if (!plain.ok()) return AssertionFailure() << plain.status();
+  for (const Acceleration acceleration : {Acceleration::kSquarem, Acceleration::kAnderson}) {
+    const absl::StatusOr<FitResult> fast = fit(acceleration);
+    if (!fast.ok()) return AssertionFailure() << fast.status();
+    if (fast->best.termination == Termination::kObjectiveDecreased) {
+      return AssertionFailure() << fast->best.message;
+    }
+    // From the same start it may end on another top, but hardly ever on a much lower one.
+    if (!(fast->objective >= plain->objective - 0.01 * std::abs(plain->objective))) {
+      return AssertionFailure() << "acceleration " << static_cast<int>(acceleration) << " ends at "
+                                << fast->objective << ", plain EM at " << plain->objective;
     }
   }
   return AssertionSuccess();

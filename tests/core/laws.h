@@ -74,6 +74,14 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 ::testing::AssertionResult MaximizationMaximizesQ(const Model& model, const Table& table,
                                                   const Summary& summary, const Theta& theta);
 
+// q(best) is at least q at `theta`, and at the given steps from `best` along lines to each of
+// `others`. O(1) evaluations of q each.
+::testing::AssertionResult IsHighest(const Model& model,
+                                     const std::function<double(const Theta&)>& q,
+                                     const Theta& best, const Theta& theta,
+                                     const std::vector<Theta>& others,
+                                     const std::vector<double>& steps);
+
 // Q(MStep(theta) | theta) is at least Q at theta: for maximisations without a closed form.
 ::testing::AssertionResult MaximizationRaisesQ(const Model& model, const Table& table,
                                                const Theta& theta);
@@ -93,6 +101,13 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
 // An iteration from converged parameters moves neither them nor the objective.
 ::testing::AssertionResult ConvergedIsFixedPoint(const Model& model, const Table& table,
                                                  const Theta& converged);
+
+// Parameters come back from their unconstrained coordinates.
+::testing::AssertionResult CoordinatesGoThereAndBack(const Model& model, const Theta& theta);
+
+// Fits with Squarem and Anderson end about as high as the plain one, and no objective falls.
+::testing::AssertionResult AccelerationReachesThePlainOptimum(
+    const std::function<absl::StatusOr<FitResult>(Acceleration acceleration)>& fit);
 
 // Fits with 1, 2 and 7 threads agree in every bit, restarts and all.
 ::testing::AssertionResult ThreadsDoNotChangeBits(const Model& model, const Table& table,

@@ -594,7 +594,6 @@ TEST(CodecTest, SequencesAreAColumnOrLengths) {
   EXPECT_EQ(by_length.lengths, (std::vector<int64_t>{3, 4}));
 }
 
-// What all candidates share is decoded for each of them.
 // Every output has a field of its own, and options go with theirs.
 TEST(CodecTest, OutputsComeWithTheirOptions) {
   const google::protobuf::EnumDescriptor& all = *v1::PredictionOutput_descriptor();
@@ -627,6 +626,7 @@ TEST(CodecTest, OutputsComeWithTheirOptions) {
   EXPECT_EQ(DecodeOutputs(NamedOutputs::Of(spec), "").value().num_paths, 4);
 }
 
+// What all candidates share is decoded for each of them.
 TEST(CodecTest, ASweepOfTooLargeModelsIsRefused) {
   v1::SweepSpec spec = TwoNumbers();
   v1::FixedElements& fixed =

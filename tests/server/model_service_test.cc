@@ -21,44 +21,6 @@ class ModelServiceTest : public ServiceTest {
     Fit(request);
   }
 
-  std::string Export(const std::string& name) {
-    grpc::ClientContext context;
-    v1::ExportModelVersionRequest request;
-    request.set_name(name);
-    const auto reader = client_->models->ExportModelVersion(&context, request);
-    std::string file;
-    for (v1::ExportModelVersionResponse chunk; reader->Read(&chunk);) file += chunk.data();
-    EXPECT_TRUE(reader->Finish().ok());
-    return file;
-  }
-
-  grpc::Status Import(const std::string& id, const std::string& file,
-                      v1::ModelVersion* version = nullptr) {
-    grpc::ClientContext context;
-    v1::ImportModelVersionResponse response;
-    const auto writer = client_->models->ImportModelVersion(&context, &response);
-    v1::ImportModelVersionRequest request;
-    request.set_model_id(id);
-    for (size_t begin = 0; begin == 0 || begin < file.size(); begin += 1000) {
-      request.set_data(file.substr(begin, 1000));
-      if (!writer->Write(request)) break;
-      request.clear_model_id();
-    }
-    writer->WritesDone();
-    const grpc::Status status = writer->Finish();
-    if (version != nullptr) *version = response.model_version();
-    return status;
-  }
-
-  v1::ModelVersion Get(const std::string& name) {
-    grpc::ClientContext context;
-    v1::GetModelVersionRequest request;
-    request.set_name(name);
-    v1::GetModelVersionResponse response;
-    EXPECT_TRUE(client_->models->GetModelVersion(&context, request, &response).ok());
-    return response.model_version();
-  }
-
   grpc::Status Predict(const v1::PredictRequest& request, v1::PredictResponse* response) {
     grpc::ClientContext context;
     return client_->predictions->Predict(&context, request, response);

@@ -64,39 +64,6 @@ class SequenceServiceTest : public ServiceTest {
     Fit(request);
   }
 
-  v1::ModelVersion Get(const std::string& name) {
-    grpc::ClientContext context;
-    v1::GetModelVersionRequest request;
-    request.set_name(name);
-    v1::GetModelVersionResponse response;
-    EXPECT_TRUE(client_->models->GetModelVersion(&context, request, &response).ok());
-    return response.model_version();
-  }
-
-  std::string Export(const std::string& name) {
-    grpc::ClientContext context;
-    v1::ExportModelVersionRequest request;
-    request.set_name(name);
-    const auto reader = client_->models->ExportModelVersion(&context, request);
-    std::string file;
-    for (v1::ExportModelVersionResponse chunk; reader->Read(&chunk);) file += chunk.data();
-    EXPECT_TRUE(reader->Finish().ok());
-    return file;
-  }
-  grpc::Status Import(const std::string& id, const std::string& file, v1::ModelVersion* version) {
-    grpc::ClientContext context;
-    v1::ImportModelVersionResponse response;
-    const auto writer = client_->models->ImportModelVersion(&context, &response);
-    v1::ImportModelVersionRequest request;
-    request.set_model_id(id);
-    request.set_data(file);
-    writer->Write(request);
-    writer->WritesDone();
-    const grpc::Status status = writer->Finish();
-    *version = response.model_version();
-    return status;
-  }
-
   // The status of a Fit that is refused.
   grpc::Status Refused(const v1::FitRequest& request) {
     grpc::ClientContext context;

@@ -137,6 +137,44 @@ v1::InlineTable Inline(const Data& data) {
   return table;
 }
 
+v1::ModelVersion ServiceTest::Get(const std::string& name) {
+  grpc::ClientContext context;
+  v1::GetModelVersionRequest request;
+  request.set_name(name);
+  v1::GetModelVersionResponse response;
+  EXPECT_TRUE(client_->models->GetModelVersion(&context, request, &response).ok());
+  return response.model_version();
+}
+
+std::string ServiceTest::Export(const std::string& name) {
+  grpc::ClientContext context;
+  v1::ExportModelVersionRequest request;
+  request.set_name(name);
+  const auto reader = client_->models->ExportModelVersion(&context, request);
+  std::string file;
+  for (v1::ExportModelVersionResponse chunk; reader->Read(&chunk);) file += chunk.data();
+  EXPECT_TRUE(reader->Finish().ok());
+  return file;
+}
+
+grpc::Status ServiceTest::Import(const std::string& id, const std::string& file,
+                                 v1::ModelVersion* version) {
+  grpc::ClientContext context;
+  v1::ImportModelVersionResponse response;
+  const auto writer = client_->models->ImportModelVersion(&context, &response);
+  v1::ImportModelVersionRequest request;
+  request.set_model_id(id);
+  for (size_t begin = 0; begin == 0 || begin < file.size(); begin += 1000) {
+    request.set_data(file.substr(begin, 1000));
+    if (!writer->Write(request)) break;
+    request.clear_model_id();
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (version != nullptr) *version = response.model_version();
+  return status;
+}
+
 v1::FitRequest FaithfulFit(int num_components) {
   v1::FitRequest request;
   v1::MixtureSpec& mixture = *request.mutable_fit()->mutable_model()->mutable_mixture();

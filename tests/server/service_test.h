@@ -59,6 +59,11 @@ class ServiceTest : public ::testing::Test {
   std::string StartEndlessJob(const std::string& id);
   // The names of a Fit stream's final job's model version; fails the test if it did not succeed.
   v1::Job Fit(const v1::FitRequest& request);
+  v1::ModelVersion Get(const std::string& name);
+  // A version's file; and one that is sent in chunks, to become a version of models/{id}.
+  std::string Export(const std::string& name);
+  grpc::Status Import(const std::string& id, const std::string& file,
+                      v1::ModelVersion* version = nullptr);
 
   std::unique_ptr<Server> server_;
   std::unique_ptr<Client> client_;
