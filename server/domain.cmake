@@ -34,8 +34,8 @@ add_library(emserve_domain STATIC
   ${CMAKE_CURRENT_LIST_DIR}/registry/model_version.cc
   ${CMAKE_CURRENT_LIST_DIR}/registry/prediction.cc
   ${CMAKE_CURRENT_LIST_DIR}/registry/predictor.cc
-  ${CMAKE_CURRENT_LIST_DIR}/registry/sequence_paths.cc
-  ${CMAKE_CURRENT_LIST_DIR}/registry/sequence_walk.cc)
+  ${CMAKE_CURRENT_LIST_DIR}/registry/predictor_limits.cc
+  ${CMAKE_CURRENT_LIST_DIR}/registry/sequence_paths.cc)
 target_link_libraries(emserve_domain
   PUBLIC emserve::core absl::status absl::statusor absl::time Threads::Threads
   PRIVATE emserve_options absl::cord absl::strings OpenSSL::Crypto)

@@ -35,7 +35,9 @@ Expectation::Expectation(const Model& model, const Table& table, Pool::Share& sh
       given_(lanes_.num_slots()),
       lane_statistics_(std::make_unique_for_overwrite<double[]>(lane_stride_ * lanes_.num_lanes())),
       lane_log_likelihood_(lanes_.num_lanes()) {
-  if (model.chain() != nullptr) messages_.emplace(model, table, lanes_.partition(), share, stop);
+  if (model.chain() == nullptr) return;
+  messages_.emplace(model, table, lanes_.partition(), share,
+                    [stop = std::move(stop)] { return stop.stop_requested(); });
 }
 
 absl::StatusOr<double> Expectation::Run(std::span<const double> theta,

@@ -2,9 +2,11 @@
 #ifndef EMSERVE_CORE_EM_MESSAGES_H_
 #define EMSERVE_CORE_EM_MESSAGES_H_
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <stop_token>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,21 +17,32 @@
 
 namespace emserve {
 
-// Of one table cut by one partition; reusable, not thread-safe. All arguments outlive it.
+// Of one table cut by one partition; reusable, not thread-safe. All references outlive it.
 //
-// Memory: two messages a block, and where the model has transfers one for every block that starts
-// inside a sequence.
+// Memory: DoublesOf.
 class Messages {
  public:
-  // Precondition: model.chain() != nullptr.
+  // Preconditions: model.chain() != nullptr. `cancelled`, which may be null, says from any thread
+  // whether the work is no longer wanted.
+  //
+  // `before` is what is known of the row before the table's first one (Chain::Forward), which then
+  // goes on with a sequence of an earlier table; empty: that row begins a sequence.
   Messages(const Model& model, const Table& table, const Partition& partition, Pool::Share& share,
-           std::stop_token stop);
+           std::function<bool()> cancelled, std::span<const double> before = {});
+
+  // Two messages a block, and where the model has transfers one for every block at most: what a
+  // table takes whose blocks all share sequences. Precondition as above.
+  static double DoublesOf(const Model& model, const Partition& partition);
 
   // Computes all messages under `prepared`. Only rows between a block's boundary and the nearest
   // sequence's are read: where sequences are short, few. Blocks with transfers run in parallel;
-  // without them the two directions do. The same bits with any number of threads. Cancelled when
-  // `stop` is requested.
-  absl::Status Run(const Model::Prepared& prepared, const Assignment& assignment);
+  // without them the two directions do. The same bits with any number of threads. Cancelled soon
+  // after `cancelled` is true.
+  //
+  // `end` becomes what the table's rows say about the state of the last one, for a table that goes
+  // on with its sequence, of Chain::message_size(); empty: not wanted.
+  absl::Status Run(const Model::Prepared& prepared, const Assignment& assignment,
+                   std::span<double> end = {});
 
   // `block`, one of the partition's, with its messages.
   Block Informed(Block block) const;
@@ -54,15 +67,21 @@ class Messages {
   std::span<double> Before(int64_t block);
   std::span<double> Behind(int64_t block);
   std::span<double> TransferOf(size_t piece);
-  bool RunForward(const Model::Prepared& prepared, const Assignment& assignment, Slot& slot);
-  bool RunBackward(const Model::Prepared& prepared, const Assignment& assignment, Slot& slot);
+  Block Read(int64_t block, int begin, int end, Slot& slot) const;
+  bool Stopped();
+  void RunPiece(size_t piece, const Model::Prepared& prepared, const Assignment& assignment,
+                Slot& slot);
+  void RunForward(const Model::Prepared& prepared, const Assignment& assignment, Slot& slot,
+                  std::span<double> end);
+  void RunBackward(const Model::Prepared& prepared, const Assignment& assignment, Slot& slot);
 
   const Model& model_;
   const Chain& chain_;
   const Table& table_;
   const Partition partition_;
   Pool::Share& share_;
-  const std::stop_token stop_;
+  const std::function<bool()> cancelled_;
+  std::atomic<bool> stopped_ = false;
   const int64_t size_;             // of a message
   const int64_t transfer_size_;    // 0: none are used
   std::vector<Piece> pieces_;      // of the blocks that share a sequence with a neighbour, in order
@@ -71,6 +90,8 @@ class Messages {
   std::vector<double> transfers_;  // [pieces, transfer_size_]
   std::vector<std::unique_ptr<Slot>> slots_;            // made when first used
   std::vector<unsigned char> has_before_, has_behind_;  // [num_blocks]
+  // [block_rows] Block::begins of the first block, if that goes on with an earlier sequence.
+  std::vector<unsigned char> first_begins_;
 };
 
 }  // namespace emserve

@@ -68,7 +68,8 @@ absl::StatusOr<PosteriorSums> SumPosteriors(const Model& model, const Table& tab
   Lanes lanes(table, model.doubles_per_row(), share, stop);
   std::optional<Messages> messages;
   if (model.chain() != nullptr) {
-    messages.emplace(model, table, lanes.partition(), share, stop);
+    messages.emplace(model, table, lanes.partition(), share,
+                     [&stop] { return stop.stop_requested(); });
     if (absl::Status status = messages->Run(*prepared, {}); !status.ok()) return status;
   }
   std::vector<Slot> slots(lanes.num_slots());

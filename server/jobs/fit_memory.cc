@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <variant>
 
-#include "core/em/chain.h"
+#include "core/em/messages.h"
 
 namespace emserve::server {
 namespace {
@@ -91,13 +91,10 @@ ModelOptions Bare(ModelOptions options) {
 }
 
 double ChainDoubles(const Model& model, const Partition& partition, int num_threads) {
-  const Chain* const chain = model.chain();
-  if (chain == nullptr) return 0;
-  const double of_block = 2.0 * static_cast<double>(chain->message_size()) +
-                          static_cast<double>(chain->transfer_size());
+  if (model.chain() == nullptr) return 0;
   // Workspaces keep matrices of transitions, those that messages are made in too.
   constexpr double kMatrices = 16;
-  return static_cast<double>(partition.num_blocks) * of_block +
+  return Messages::DoublesOf(model, partition) +
          num_threads * (kMatrices * static_cast<double>(model.parameters().size()) +
                         2.0 * partition.block_rows * static_cast<double>(model.doubles_per_row()));
 }

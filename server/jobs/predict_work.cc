@@ -112,7 +112,7 @@ class PredictWork final : public Work {
     const int64_t num_rows = table_.num_rows();
     context.ReportRows(0, num_rows);
     absl::Status status = version_->predictor->PredictRows(
-        table_, outputs_, context.share(), context.stop(),
+        table_, outputs_, context.share(), [&] { return context.stop().stop_requested(); },
         [&](int rows) { context.ReportRows(rows, num_rows); },
         reinterpret_cast<double*>(draft_->bytes().data()));
     if (!status.ok()) return AtPath(at_path_, status);

@@ -9,14 +9,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/em/chain.h"
-#include "core/em/lanes.h"
 #include "core/em/messages.h"
 #include "core/runtime/random.h"
 #include "server/errors.h"
 #include "server/registry/block_cells.h"
 #include "server/registry/sequence_paths.h"
-#include "server/registry/sequence_walk.h"
 
 namespace emserve::server {
 namespace {
@@ -25,27 +22,39 @@ constexpr int64_t kRowsBetweenStops = 1024;
 
 absl::Status CheckWanted(const std::function<bool()>& cancelled) {
   if (cancelled == nullptr || !cancelled()) return absl::OkStatus();
-  return absl::CancelledError("the caller has gone");
+  return absl::CancelledError("no longer wanted");
 }
 
-// Calls `body` for every block, from several threads, until one fails; of those that have failed
-// by then the first block's error counts.
-absl::Status ForEachBlock(Lanes& lanes,
+// Of what runs in several threads and may fail: of the errors so far the first thing's counts.
+class FirstError {
+ public:
+  bool any() const { return any_; }
+  void Set(int64_t index, absl::Status status) {
+    const std::lock_guard lock(mutex_);
+    if (index < index_) status_ = std::move(status);
+    index_ = std::min(index_, index);
+    any_ = true;
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  std::atomic<bool> any_ = false;
+  std::mutex mutex_;
+  int64_t index_ = std::numeric_limits<int64_t>::max();
+  absl::Status status_;
+};
+
+// Calls `body` for every block, from several threads, until one fails or `cancelled` is true.
+absl::Status ForEachBlock(Lanes& lanes, const std::function<bool()>& cancelled,
                           absl::FunctionRef<absl::Status(int slot, const Block& block)> body) {
-  std::atomic<bool> failed = false;
-  std::mutex mutex;
-  absl::Status error;
-  int64_t error_row = std::numeric_limits<int64_t>::max();
+  FirstError error;
   absl::Status status = lanes.ForEachBlock([&](int, int slot, const Block& block) {
-    if (failed) return;
-    absl::Status of_block = body(slot, block);
-    if (of_block.ok()) return;
-    failed = true;
-    const std::lock_guard lock(mutex);
-    if (block.first_row < error_row) error = std::move(of_block);
-    error_row = std::min(error_row, block.first_row);
+    if (error.any()) return;
+    absl::Status of_block = CheckWanted(cancelled);
+    if (of_block.ok()) of_block = body(slot, block);
+    if (!of_block.ok()) error.Set(block.first_row, std::move(of_block));
   });
-  return error.ok() ? status : error;
+  return error.any() ? error.status() : status;
 }
 
 // Of a column that has what each row adds to its sequence's figure: the figure in every row.
@@ -63,10 +72,6 @@ int PathColumns(PredictionOutputs outputs) {
   return outputs.best_paths ? 2 * outputs.num_paths : 0;
 }
 
-// Of what Chain::Ahead takes: numbers, and multiplications, some seconds' worth.
-constexpr double kMostAhead = 1 << 24;
-constexpr double kMostAheadCost = 4e9;
-
 // Whether states last as long as durations say.
 bool HasDurations(const ModelOptions& options) {
   const auto* const hmm = std::get_if<HmmOptions>(&options);
@@ -76,6 +81,12 @@ bool HasDurations(const ModelOptions& options) {
 constexpr Assignment kBestPaths{.kind = Assignment::Kind::kHard};
 
 }  // namespace
+
+// Messages of a table, by all paths and by the best ones, and what is behind its end.
+struct Predictor::Walks {
+  std::optional<Messages> all, best;
+  SequenceState end;
+};
 
 Predictor::Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepared> prepared,
                      const ModelOptions& options, std::span<const double> theta)
@@ -92,118 +103,6 @@ Predictor::Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepar
 }
 
 bool Predictor::imputes() const { return HasCapability(family_, "imputation"); }
-
-absl::Status Predictor::CheckOutputs(PredictionOutputs outputs) const {
-  const auto refuse = [this](const char* what, const char* lack) {
-    return InvalidArgument("outputs", absl::StrCat("got ", what, " of a ", std::string(family_),
-                                                   ", which has no ", lack, "; must be others"));
-  };
-  if (outputs.conditional() && !imputes()) return refuse("imputed cells", "missing cells");
-  if (outputs.sequential() && !sequential()) {
-    return refuse(outputs.filtered                   ? "filtered posteriors"
-                  : outputs.decoded                  ? "decoded states"
-                  : outputs.forecasts                ? "forecasts"
-                  : outputs.of_residuals()           ? "residuals"
-                  : outputs.sequence_log_likelihoods ? "log-likelihoods of sequences"
-                  : outputs.path_log_probabilities   ? "log-probabilities of paths"
-                                                     : "best paths",
-                  "sequences");
-  }
-  if (outputs.of_residuals() && !has_residuals_) {
-    return refuse("residuals", "probabilities of less and of more than each of its cells");
-  }
-  if (outputs.best_paths &&
-      !(outputs.num_paths >= 1 && outputs.num_paths <= PredictionOutputs::kMaxPaths)) {
-    return InvalidArgument("num_paths", absl::StrCat("got ", outputs.num_paths, ", must be 1 to ",
-                                                     PredictionOutputs::kMaxPaths));
-  }
-  return outputs.forecasts ? CheckHorizon(outputs.forecast_horizon) : absl::OkStatus();
-}
-
-absl::Status Predictor::CheckHorizon(int64_t horizon) const {
-  const double hidden = model_->chain()->num_hidden();
-  const double states = model_->num_components();
-  // Chain::Ahead multiplies matrices, at most twice for each doubling and once, or goes on step by
-  // step where states have durations.
-  const double products = kMostAheadCost / (states * states * states);
-  const double steps = has_durations_
-                           ? std::floor(kMostAheadCost / (states * (hidden + states * states)))
-                           : std::exp2(std::floor((products + 1) / 2)) - 1;
-  if (!(steps >= 1 && hidden * states <= kMostAhead)) {
-    return InvalidArgument(
-        "outputs", absl::StrCat("got forecasts of a model with ", states, " states and ", hidden,
-                                " things that may be hidden, must be others"));
-  }
-  const auto most =
-      static_cast<int64_t>(std::min(steps, static_cast<double>(PredictionOutputs::kMaxHorizon)));
-  if (horizon >= 1 && horizon <= most) return absl::OkStatus();
-  return InvalidArgument(
-      "forecast_horizon",
-      absl::StrCat("got ", horizon, ", must be 1 to ", most,
-                   most < PredictionOutputs::kMaxHorizon ? " for a model of this size" : ""));
-}
-
-absl::Status Predictor::CheckPaths(const Table& table, PredictionOutputs outputs,
-                                   double max_bytes) const {
-  if (!outputs.best_paths) return absl::OkStatus();
-  return server::CheckPaths(*model_, table, outputs.num_paths, max_bytes);
-}
-
-double Predictor::BytesBesideBlocks(const Table& table, PredictionOutputs outputs,
-                                    int num_threads) const {
-  double bytes = 0;
-  if (outputs.forecasts) {
-    constexpr double kMatrices = 4;  // those that it is made of, too
-    bytes += kMatrices * sizeof(double) * model_->chain()->num_hidden() * model_->num_components();
-  }
-  if (outputs.best_paths) {
-    const auto at_once =
-        static_cast<double>(std::min<int64_t>(num_threads, table.sequences()->size()));
-    bytes += at_once * BytesOfPaths(*model_, table, outputs.num_paths);
-  }
-  return bytes;
-}
-
-int64_t Predictor::NumbersOf(const Model& model) {
-  const int64_t parameters = model.parameters().size();
-  const Chain* const chain = model.chain();
-  if (chain == nullptr) return parameters;
-  return parameters + int64_t{model.num_components()} * model.num_components() +
-         chain->num_hidden();
-}
-
-double Predictor::CostOfRow() const {
-  constexpr double kPasses = 8;  // forward and back, over all paths and over the best one
-  const auto parameters = static_cast<double>(model_->parameters().size());
-  const double of_chain = static_cast<double>(NumbersOf(*model_)) - parameters;
-  return parameters + kPasses * of_chain;
-}
-
-int64_t Predictor::StateBytes() const {
-  return sequential() ? 2 * model_->chain()->message_size() * int64_t{sizeof(double)} : 0;
-}
-
-// Whether there is room for messages, workspaces with the chain's numbers, and BytesBesideBlocks.
-absl::Status Predictor::CheckChainBytes(const Table& table, const Partition& partition,
-                                        PredictionOutputs outputs, bool to_end) const {
-  constexpr double kCopies = 4;  // of the chain's numbers in a workspace: plain, logarithms, wide
-  const Chain& chain = *model_->chain();
-  const double walks = outputs.of_paths() || to_end ? 2 : 1;
-  const auto rows = static_cast<double>(std::min<int64_t>(partition.block_rows, table.num_rows()));
-  const double of_workspace = 2 * rows * static_cast<double>(model_->doubles_per_row()) +
-                              kCopies * static_cast<double>(NumbersOf(*model_));
-  const double messages = walks * (2 * static_cast<double>(partition.num_blocks) + 1) *
-                          static_cast<double>(chain.message_size());
-  const double bytes = sizeof(double) * (messages + (walks + 1) * of_workspace) +
-                       BytesBesideBlocks(table, outputs, 1);
-  if (bytes <= kMostChainBytes) return absl::OkStatus();
-  return InvalidArgument(
-      "rows",
-      absl::StrCat("got ", table.num_rows(), " of them, which with ", chain.num_hidden(),
-                   " things that may be hidden in each take ", static_cast<int64_t>(bytes),
-                   " bytes of memory, must take at most ", static_cast<int64_t>(kMostChainBytes),
-                   "; send fewer rows, or use a predict job"));
-}
 
 absl::StatusOr<BlockInference::Outlook> Predictor::OutlookOf(
     PredictionOutputs outputs, const std::function<bool()>& cancelled) const {
@@ -238,30 +137,55 @@ absl::Status Predictor::CheckBlock(const Table& table, const Block& block) const
   return absl::OkStatus();
 }
 
-struct Predictor::Walks {
-  std::optional<SequenceWalk> all, best;
-};
+// Of a model of sequences: checks all rows before messages are made of them, and makes those.
+absl::Status Predictor::Walk(const Table& table, PredictionOutputs outputs, Lanes& lanes,
+                             Pool::Share& share, const std::function<bool()>& cancelled,
+                             SequenceState* state, Walks& walks) const {
+  absl::Status status = ForEachBlock(
+      lanes, cancelled, [&](int, const Block& block) { return CheckBlock(table, block); });
+  if (!status.ok()) return status;
+  const auto run = [&](const Assignment& assignment, std::vector<double> SequenceState::*where,
+                       std::optional<Messages>& messages) {
+    const std::span<const double> before =
+        state == nullptr ? std::span<const double>() : std::span<const double>(state->*where);
+    std::vector<double>& end = walks.end.*where;
+    if (state != nullptr) end.resize(static_cast<size_t>(model_->chain()->message_size()));
+    messages.emplace(*model_, table, lanes.partition(), share, cancelled, before);
+    return messages->Run(*prepared_, assignment, end);
+  };
+  status = run({}, &SequenceState::all, walks.all);
+  if (!status.ok() || !(outputs.of_paths() || state != nullptr)) return status;
+  return run(kBestPaths, &SequenceState::best, walks.best);
+}
 
-// Checks all rows before messages are made of them, and makes those that are wanted.
-absl::Status Predictor::Walk(const Table& table, const Partition& partition,
-                             PredictionOutputs outputs, const std::function<bool()>& cancelled,
-                             const SequenceState* state, BlockBuffer& buffer, Walks& walks) const {
-  for (int64_t b = 0; b < partition.num_blocks; ++b) {
-    absl::Status status = CheckWanted(cancelled);
-    if (status.ok()) {
-      status = CheckBlock(table, table.Read(partition.first_row(b), partition.rows(b), buffer));
-    }
+absl::Status Predictor::Infer(
+    const Table& table, PredictionOutputs outputs, Pool::Share& share,
+    const std::function<bool()>& cancelled, SequenceState* state,
+    absl::FunctionRef<void(const BlockInference&, const Block&)> use) const {
+  Lanes lanes(table, model_->doubles_per_row(), share, std::stop_token());
+  Walks walks;
+  if (sequential()) {
+    absl::Status status = Walk(table, outputs, lanes, share, cancelled, state, walks);
     if (!status.ok()) return status;
   }
-  const bool to_end = state != nullptr;
-  const SequenceState from = to_end ? *state : SequenceState();
-  walks.all.emplace(*model_, *prepared_, table, partition);
-  absl::Status status =
-      walks.all->Run({}, from.all, {.behind = outputs.smoothed(), .end = to_end}, cancelled);
-  if (!status.ok() || !(outputs.of_paths() || to_end)) return status;
-  walks.best.emplace(*model_, *prepared_, table, partition);
-  return walks.best->Run(kBestPaths, from.best, {.behind = outputs.of_paths(), .end = to_end},
-                         cancelled);
+  const absl::StatusOr<BlockInference::Outlook> outlook = OutlookOf(outputs, cancelled);
+  if (!outlook.ok()) return outlook.status();
+  std::vector<std::unique_ptr<BlockInference>> inferences(static_cast<size_t>(lanes.num_slots()));
+  absl::Status status = ForEachBlock(lanes, cancelled, [&](int slot, const Block& block) {
+    std::unique_ptr<BlockInference>& rows = inferences[static_cast<size_t>(slot)];
+    if (rows == nullptr) {
+      rows = std::make_unique<BlockInference>(*model_, *prepared_, outputs, *outlook,
+                                              lanes.max_rows());
+    }
+    absl::Status of_block = sequential() ? absl::OkStatus() : CheckBlock(table, block);
+    if (!of_block.ok()) return of_block;
+    of_block = rows->Infer(walks.all.has_value() ? walks.all->Informed(block) : block,
+                           walks.best.has_value() ? walks.best->Informed(block) : block);
+    if (of_block.ok()) use(*rows, block);
+    return of_block;
+  });
+  if (status.ok() && state != nullptr && sequential()) *state = std::move(walks.end);
+  return status;
 }
 
 absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutputs outputs,
@@ -277,95 +201,84 @@ absl::StatusOr<Prediction> Predictor::Predict(const Table& table, PredictionOutp
                      "sequence, or begin a new one"));
   }
   if (absl::Status status = CheckPaths(table, outputs, kMostPathBytes); !status.ok()) return status;
-  const Partition partition = Partition::Make(table.num_rows(), model_->doubles_per_row());
   if (sequential()) {
-    absl::Status status = CheckChainBytes(table, partition, outputs, state != nullptr);
+    absl::Status status = CheckChainBytes(table, outputs, state != nullptr);
     if (!status.ok()) return status;
   }
-  const int max_rows = static_cast<int>(std::min<int64_t>(partition.block_rows, table.num_rows()));
-  BlockBuffer buffer = table.MakeBuffer(max_rows);
-  BlockBuffer path_buffer = table.MakeBuffer(max_rows);
-  Walks walks;
-  if (sequential()) {
-    absl::Status status = Walk(table, partition, outputs, cancelled, state, buffer, walks);
-    if (!status.ok()) return status;
-  }
-  const absl::StatusOr<BlockInference::Outlook> outlook = OutlookOf(outputs, cancelled);
-  if (!outlook.ok()) return outlook.status();
-  BlockInference rows(*model_, *prepared_, outputs, *outlook, max_rows);
+  Pool pool(1);
+  Pool::Share share(pool);
   Prediction out = Prediction::Of(table, model_->num_components(), forecasts_cells_, outputs);
-  int64_t sequence = -1;
-  for (int64_t b = 0; b < partition.num_blocks; ++b) {
-    if (absl::Status status = CheckWanted(cancelled); !status.ok()) return status;
-    const int64_t first = partition.first_row(b);
-    const Block block = walks.all.has_value() ? walks.all->Read(b, buffer)
-                                              : table.Read(first, partition.rows(b), buffer);
-    absl::Status status = walks.all.has_value() ? absl::OkStatus() : CheckBlock(table, block);
-    if (status.ok()) {
-      status = rows.Infer(block, walks.best.has_value() ? walks.best->Read(b, path_buffer) : block);
-    }
-    if (!status.ok()) return status;
+  SequenceState end = state == nullptr ? SequenceState() : *state;
+  const auto add = [&](const BlockInference& rows, const Block& block) {
     for (int i = 0; i < block.num_rows; ++i) {
-      const auto row = static_cast<size_t>(block.first_row + i);
+      const int64_t row = block.first_row + i;
+      const auto at = static_cast<size_t>(row);
       const auto copy = [&](const RowArray& from, std::vector<double>& to) {
-        if (!to.empty())
-          from.CopyRow(block, i, to.data() + row * static_cast<size_t>(from.width()));
+        if (to.empty()) return;
+        from.CopyRow(block, i, to.data() + at * static_cast<size_t>(from.width()));
       };
-      if (outputs.labels) out.labels[row] = rows.Label(block, i);
+      if (outputs.labels) out.labels[at] = rows.Label(block, i);
       copy(rows.posterior, out.posteriors);
-      if (outputs.log_densities) out.log_densities[row] = rows.log_density(i);
+      if (outputs.log_densities) out.log_densities[at] = rows.log_density(i);
       copy(rows.mean, out.imputed);
       copy(rows.variance, out.imputed_variances);
       copy(rows.filtered, out.filtered);
-      if (outputs.decoded) out.decoded[row] = rows.MostProbable(block, i);
+      if (outputs.decoded) out.decoded[at] = rows.MostProbable(block, i);
       copy(rows.forecast, out.forecasts);
       copy(rows.forecast_mean, out.forecast_means);
       copy(rows.forecast_variance, out.forecast_variances);
       copy(rows.residual, out.residuals);
       copy(rows.forecast_residual, out.forecast_residuals);
-      if (!sequential()) continue;
-      if (block.begins[i] != 0 || row == 0) ++sequence;
-      const auto of_row = static_cast<size_t>(sequence);
+      if (!(outputs.sequence_log_likelihoods || outputs.path_log_probabilities)) continue;
+      const auto sequence = static_cast<size_t>(table.sequences()->Of(row));
       if (outputs.sequence_log_likelihoods) {
-        out.sequence_log_likelihoods[of_row] += rows.log_density(i);
+        out.sequence_log_likelihoods[sequence] += rows.log_density(i);
       }
       if (outputs.path_log_probabilities) {
-        out.path_log_probabilities[of_row] += rows.path_log_density(i);
+        out.path_log_probabilities[sequence] += rows.path_log_density(i);
       }
     }
+  };
+  absl::Status status =
+      Infer(table, outputs, share, cancelled, state == nullptr ? nullptr : &end, add);
+  if (status.ok() && outputs.best_paths) {
+    const auto width = static_cast<size_t>(outputs.num_paths);
+    status = FindPaths(
+        table, outputs.num_paths, share, cancelled, [&](int64_t s, const RatedPaths& paths) {
+          for (size_t j = 0; j < paths.size(); ++j) {
+            out.best_path_log_probabilities[static_cast<size_t>(s) * width + j] =
+                paths[j].log_density;
+            size_t at = static_cast<size_t>(table.sequences()->first_row(s)) * width + j;
+            for (const int component : paths[j].components) {
+              out.best_paths[at] = component;
+              at += width;
+            }
+          }
+        });
   }
-  if (outputs.best_paths) {
-    absl::Status status = FindPaths(table, outputs.num_paths, cancelled, out);
-    if (!status.ok()) return status;
-  }
-  if (sequential() && state != nullptr) {
-    state->all.assign(walks.all->end().begin(), walks.all->end().end());
-    state->best.assign(walks.best->end().begin(), walks.best->end().end());
-  }
+  if (!status.ok()) return status;
+  if (state != nullptr) *state = std::move(end);
   return out;
 }
 
-absl::Status Predictor::FindPaths(const Table& table, int num_paths,
-                                  const std::function<bool()>& cancelled, Prediction& out) const {
-  const Sequences& sequences = *table.sequences();
-  const auto width = static_cast<size_t>(num_paths);
-  SequencePaths finder(*model_, *prepared_, table);
-  for (int64_t s = 0; s < sequences.size(); ++s) {
-    if (absl::Status status = CheckWanted(cancelled); !status.ok()) return status;
-    const absl::StatusOr<std::vector<Chain::RatedPath>> paths =
-        finder.Find(s, num_paths, cancelled);
-    if (!paths.ok()) return paths.status();
-    for (size_t j = 0; j < paths->size(); ++j) {
-      const Chain::RatedPath& path = (*paths)[j];
-      out.best_path_log_probabilities[static_cast<size_t>(s) * width + j] = path.log_density;
-      size_t at = static_cast<size_t>(sequences.first_row(s)) * width + j;
-      for (const int state : path.components) {
-        out.best_paths[at] = state;
-        at += width;
-      }
+absl::Status Predictor::FindPaths(const Table& table, int num_paths, Pool::Share& share,
+                                  const std::function<bool()>& cancelled,
+                                  absl::FunctionRef<void(int64_t, const RatedPaths&)> use) const {
+  std::vector<std::unique_ptr<SequencePaths>> finders(static_cast<size_t>(share.num_slots()));
+  FirstError error;
+  share.For(table.sequences()->size(), [&](int64_t s, int slot) {
+    if (error.any()) return;
+    absl::Status status = CheckWanted(cancelled);
+    if (status.ok()) {
+      std::unique_ptr<SequencePaths>& finder = finders[static_cast<size_t>(slot)];
+      if (finder == nullptr) finder = std::make_unique<SequencePaths>(*model_, *prepared_, table);
+      const absl::StatusOr<RatedPaths> paths = finder->Find(s, num_paths, cancelled);
+      if (paths.ok()) use(s, *paths);
+      status = paths.status();
     }
-  }
-  return absl::OkStatus();
+    if (!status.ok()) error.Set(s, std::move(status));
+  });
+  return error.status();
 }
 
 int Predictor::NumOutputColumns(PredictionOutputs outputs) const {
@@ -388,67 +301,52 @@ int Predictor::NumOutputColumns(PredictionOutputs outputs) const {
 }
 
 absl::Status Predictor::PredictRows(const Table& table, PredictionOutputs outputs,
-                                    Pool::Share& share, std::stop_token stop,
+                                    Pool::Share& share, const std::function<bool()>& cancelled,
                                     const std::function<void(int)>& rows_done, double* out) const {
   if (absl::Status status = CheckOutputs(outputs); !status.ok()) return status;
-  Lanes lanes(table, model_->doubles_per_row(), share, stop);
-  std::optional<Messages> all, best;
-  if (sequential()) {
-    absl::Status status =
-        ForEachBlock(lanes, [&](int, const Block& block) { return CheckBlock(table, block); });
-    if (!status.ok()) return status;
-    all.emplace(*model_, table, lanes.partition(), share, stop);
-    status = all->Run(*prepared_, {});
-    if (status.ok() && outputs.of_paths()) {
-      best.emplace(*model_, table, lanes.partition(), share, stop);
-      status = best->Run(*prepared_, kBestPaths);
-    }
-    if (!status.ok()) return status;
-  }
-  const absl::StatusOr<BlockInference::Outlook> outlook =
-      OutlookOf(outputs, [&stop] { return stop.stop_requested(); });
-  if (!outlook.ok()) return outlook.status();
-  std::vector<std::unique_ptr<BlockInference>> inferences(static_cast<size_t>(lanes.num_slots()));
   const int num_output_columns = NumOutputColumns(outputs);
-  absl::Status status = ForEachBlock(lanes, [&](int slot, const Block& block) {
-    std::unique_ptr<BlockInference>& rows = inferences[static_cast<size_t>(slot)];
-    if (rows == nullptr) {
-      rows = std::make_unique<BlockInference>(*model_, *prepared_, outputs, *outlook,
-                                              lanes.max_rows());
-    }
-    absl::Status of_block = all.has_value() ? absl::OkStatus() : CheckBlock(table, block);
-    if (!of_block.ok()) return of_block;
-    of_block = rows->Infer(all.has_value() ? all->Informed(block) : block,
-                           best.has_value() ? best->Informed(block) : block);
-    if (!of_block.ok()) return of_block;
+  const auto write = [&](const BlockInference& rows, const Block& block) {
     double* row = out + block.first_row * num_output_columns;
     for (int i = 0; i < block.num_rows; ++i) {
       const auto copy = [&](bool wanted, const RowArray& from) {
         if (wanted) row = from.CopyRow(block, i, row);
       };
-      if (outputs.labels) *row++ = rows->Label(block, i);
-      copy(outputs.posteriors, rows->posterior);
-      if (outputs.log_densities) *row++ = rows->log_density(i);
-      copy(outputs.imputed, rows->mean);
-      copy(outputs.imputed_variances, rows->variance);
-      copy(outputs.filtered, rows->filtered);
-      if (outputs.decoded) *row++ = rows->MostProbable(block, i);
-      copy(outputs.forecasts, rows->forecast);
-      copy(outputs.forecasts, rows->forecast_mean);
-      copy(outputs.forecasts, rows->forecast_variance);
-      copy(outputs.residuals, rows->residual);
-      copy(outputs.forecast_residuals, rows->forecast_residual);
-      if (outputs.sequence_log_likelihoods) *row++ = rows->log_density(i);
-      if (outputs.path_log_probabilities) *row++ = rows->path_log_density(i);
+      if (outputs.labels) *row++ = rows.Label(block, i);
+      copy(outputs.posteriors, rows.posterior);
+      if (outputs.log_densities) *row++ = rows.log_density(i);
+      copy(outputs.imputed, rows.mean);
+      copy(outputs.imputed_variances, rows.variance);
+      copy(outputs.filtered, rows.filtered);
+      if (outputs.decoded) *row++ = rows.MostProbable(block, i);
+      copy(outputs.forecasts, rows.forecast);
+      copy(outputs.forecasts, rows.forecast_mean);
+      copy(outputs.forecasts, rows.forecast_variance);
+      copy(outputs.residuals, rows.residual);
+      copy(outputs.forecast_residuals, rows.forecast_residual);
+      if (outputs.sequence_log_likelihoods) *row++ = rows.log_density(i);
+      if (outputs.path_log_probabilities) *row++ = rows.path_log_density(i);
       row += PathColumns(outputs);
     }
     rows_done(block.num_rows);
-    return absl::OkStatus();
-  });
+  };
+  absl::Status status = Infer(table, outputs, share, cancelled, /*state=*/nullptr, write);
   if (!status.ok()) return status;
   double* last = out + num_output_columns - PathColumns(outputs);
   if (outputs.best_paths) {
-    status = WritePaths(table, outputs, share, stop, last);
+    const int num_paths = outputs.num_paths;
+    const Sequences& sequences = *table.sequences();
+    status = FindPaths(table, num_paths, share, cancelled, [&](int64_t s, const RatedPaths& paths) {
+      double* row = last + sequences.first_row(s) * num_output_columns;
+      for (int64_t i = 0; i < sequences.length(s); ++i, row += num_output_columns) {
+        for (int j = 0; j < num_paths; ++j) {
+          const auto at = static_cast<size_t>(j);
+          const bool found = at < paths.size();
+          row[j] = found ? paths[at].components[static_cast<size_t>(i)] : -1;
+          row[num_paths + j] =
+              found ? paths[at].log_density : -std::numeric_limits<double>::infinity();
+        }
+      }
+    });
     if (!status.ok()) return status;
   }
   if (outputs.path_log_probabilities) {
@@ -458,35 +356,6 @@ absl::Status Predictor::PredictRows(const Table& table, PredictionOutputs output
     SumBySequence(*table.sequences(), num_output_columns, --last);
   }
   return absl::OkStatus();
-}
-
-// Writes the columns of the best paths; `out` is where they begin in the first row.
-absl::Status Predictor::WritePaths(const Table& table, PredictionOutputs outputs,
-                                   Pool::Share& share, const std::stop_token& stop,
-                                   double* out) const {
-  const Sequences& sequences = *table.sequences();
-  const int num_output_columns = NumOutputColumns(outputs);
-  const int num_paths = outputs.num_paths;
-  std::vector<std::unique_ptr<SequencePaths>> finders(static_cast<size_t>(share.num_slots()));
-  share.For(sequences.size(), [&](int64_t s, int slot) {
-    if (stop.stop_requested()) return;
-    std::unique_ptr<SequencePaths>& finder = finders[static_cast<size_t>(slot)];
-    if (finder == nullptr) finder = std::make_unique<SequencePaths>(*model_, *prepared_, table);
-    const absl::StatusOr<std::vector<Chain::RatedPath>> paths =
-        finder->Find(s, num_paths, [&stop] { return stop.stop_requested(); });
-    if (!paths.ok()) return;  // stopped
-    double* row = out + sequences.first_row(s) * num_output_columns;
-    for (int64_t i = 0; i < sequences.length(s); ++i, row += num_output_columns) {
-      for (int j = 0; j < num_paths; ++j) {
-        const Chain::RatedPath* const path =
-            static_cast<size_t>(j) < paths->size() ? &(*paths)[static_cast<size_t>(j)] : nullptr;
-        row[j] = path == nullptr ? -1 : path->components[static_cast<size_t>(i)];
-        row[num_paths + j] =
-            path == nullptr ? -std::numeric_limits<double>::infinity() : path->log_density;
-      }
-    }
-  });
-  return stop.stop_requested() ? absl::CancelledError("stopped on request") : absl::OkStatus();
 }
 
 absl::StatusOr<SampledRows> Predictor::Sample(int64_t num_rows, uint64_t seed,

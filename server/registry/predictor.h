@@ -6,15 +6,17 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/data/summary.h"
 #include "core/data/table.h"
+#include "core/em/chain.h"
+#include "core/em/lanes.h"
 #include "core/em/model.h"
 #include "core/families.h"
 #include "core/runtime/pool.h"
@@ -91,13 +93,13 @@ class Predictor {
   // their variances, the filtered posteriors, the decoded state, the forecast states, means and
   // variances, the residuals, the forecast residuals, and in every row its sequence's
   // log-likelihood, the log-probability of its path, the states on its best paths, -1 where there
-  // are fewer, and their log-probabilities. `rows_done` is called after each block with the number
-  // of its rows, from several threads. Cancelled within a block, or soon in what lies ahead and in
-  // a sequence's best paths, after `stop` is requested. Precondition: best paths pass CheckPaths;
-  // otherwise as Predict.
+  // are fewer, and their log-probabilities. The same numbers as Predict's, to the bit, with any
+  // number of threads. `rows_done` is called after each block with the number of its rows, from
+  // several threads, as `cancelled` is. Precondition: best paths pass CheckPaths; otherwise as
+  // Predict.
   absl::Status PredictRows(const Table& table, PredictionOutputs outputs, Pool::Share& share,
-                           std::stop_token stop, const std::function<void(int)>& rows_done,
-                           double* out) const;
+                           const std::function<bool()>& cancelled,
+                           const std::function<void(int)>& rows_done, double* out) const;
 
   // Draws `num_rows` >= 0 rows; the same seed gives the same rows. Of a model of sequences they are
   // one sequence unless `sequences`, of as many rows, says otherwise. `cancelled` as for Predict.
@@ -109,20 +111,25 @@ class Predictor {
   Predictor(std::unique_ptr<Model> model, std::unique_ptr<Model::Prepared> prepared,
             const ModelOptions& options, std::span<const double> theta);
 
-  struct Walks;  // messages of a table that one thread predicts
-  absl::Status Walk(const Table& table, const Partition& partition, PredictionOutputs outputs,
-                    const std::function<bool()>& cancelled, const SequenceState* state,
-                    BlockBuffer& buffer, Walks& walks) const;
+  struct Walks;
+  absl::Status Walk(const Table& table, PredictionOutputs outputs, Lanes& lanes, Pool::Share& share,
+                    const std::function<bool()>& cancelled, SequenceState* state,
+                    Walks& walks) const;
+  // Infers what is wanted block by block and calls `use` after each, from several threads; from one
+  // in order. `state` null: not of interest.
+  absl::Status Infer(const Table& table, PredictionOutputs outputs, Pool::Share& share,
+                     const std::function<bool()>& cancelled, SequenceState* state,
+                     absl::FunctionRef<void(const BlockInference&, const Block&)> use) const;
   absl::Status CheckBlock(const Table& table, const Block& block) const;
   absl::Status CheckHorizon(int64_t horizon) const;
-  absl::Status CheckChainBytes(const Table& table, const Partition& partition,
-                               PredictionOutputs outputs, bool to_end) const;
+  absl::Status CheckChainBytes(const Table& table, PredictionOutputs outputs, bool to_end) const;
   absl::StatusOr<BlockInference::Outlook> OutlookOf(PredictionOutputs outputs,
                                                     const std::function<bool()>& cancelled) const;
-  absl::Status FindPaths(const Table& table, int num_paths, const std::function<bool()>& cancelled,
-                         Prediction& out) const;
-  absl::Status WritePaths(const Table& table, PredictionOutputs outputs, Pool::Share& share,
-                          const std::stop_token& stop, double* out) const;
+  // Calls `use` with the best paths of each sequence, from several threads.
+  using RatedPaths = std::vector<Chain::RatedPath>;
+  absl::Status FindPaths(const Table& table, int num_paths, Pool::Share& share,
+                         const std::function<bool()>& cancelled,
+                         absl::FunctionRef<void(int64_t sequence, const RatedPaths& paths)> use) const;
 
   const std::unique_ptr<const Model> model_;
   const std::unique_ptr<const Model::Prepared> prepared_;

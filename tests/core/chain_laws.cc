@@ -137,7 +137,7 @@ Pass RunBlocks(const Model& model, const Table& table, const Theta& theta,
   const auto prepared = model.NewPrepared();
   const auto workspace = model.NewWorkspace(block_rows);
   std::optional<Messages> messages;
-  if (model.chain() != nullptr) messages.emplace(model, table, partition, share, std::stop_token());
+  if (model.chain() != nullptr) messages.emplace(model, table, partition, share, nullptr);
   absl::Status status = model.Prepare(theta, *prepared);
   if (status.ok() && messages) status = messages->Run(*prepared, assignment);
   if (!status.ok()) ADD_FAILURE() << status;

@@ -57,7 +57,7 @@ Outputs InferAll(const Model& model, const Table& table, const Theta& theta, int
   const auto workspace = model.NewWorkspace(block_rows);
   EXPECT_TRUE(model.Prepare(theta, *prepared).ok());
   const Chain& chain = *model.chain();
-  Messages messages(model, table, partition, share, {});
+  Messages messages(model, table, partition, share, nullptr);
   EXPECT_TRUE(messages.Run(*prepared, {}).ok());
   const int num_states = model.num_components();
   std::vector<double> ahead(static_cast<size_t>(chain.num_hidden()) * num_states);

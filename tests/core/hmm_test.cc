@@ -80,7 +80,7 @@ Pass RunPass(const Model& model, const Table& table, const Theta& theta,
   const std::unique_ptr<Model::Prepared> prepared = model.NewPrepared();
   EXPECT_TRUE(model.Prepare(theta, *prepared).ok());
   Lanes lanes(table, model.doubles_per_row(), share, {});
-  Messages messages(model, table, lanes.partition(), share, {});
+  Messages messages(model, table, lanes.partition(), share, nullptr);
   EXPECT_TRUE(messages.Run(*prepared, {}).ok());
   const std::unique_ptr<Model::Workspace> workspace = model.NewWorkspace(lanes.max_rows());
   const int num_states = model.num_components();

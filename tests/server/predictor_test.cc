@@ -329,7 +329,7 @@ TEST(PredictorTest, StopsWithinABlock) {
     std::stop_source stop;
     std::atomic<int> blocks = 0;
     const absl::Status status = predictor->PredictRows(
-        table, {.labels = true}, share, stop.get_token(),
+        table, {.labels = true}, share, [&stop] { return stop.stop_requested(); },
         [&](int) {
           ++blocks;
           stop.request_stop();
