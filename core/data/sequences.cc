@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -10,6 +9,25 @@
 #include "core/data/table.h"
 
 namespace emserve {
+namespace {
+
+// Whether each run of rows has a number of its own: numbers that ascend do.
+absl::Status CheckNumbersDiffer(const Cells& cells, int column, std::vector<int64_t> starts) {
+  const auto number = [&](int64_t row) { return LoadCell(cells, row, column); };
+  std::sort(starts.begin(), starts.end(), [&](int64_t one, int64_t other) {
+    return std::pair(number(one), one) < std::pair(number(other), other);
+  });
+  int64_t first = cells.num_rows;
+  for (size_t i = 1; i < starts.size(); ++i) {
+    if (number(starts[i]) == number(starts[i - 1])) first = std::min(first, starts[i]);
+  }
+  if (first == cells.num_rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("sequence_column: got ", number(first), " again in row ", first,
+                   " after other sequences, must be in consecutive rows; sort the rows"));
+}
+
+}  // namespace
 
 Sequences::Sequences(int64_t num_rows) : starts_{0}, num_rows_(num_rows) {}
 
@@ -43,8 +61,6 @@ absl::StatusOr<Sequences> Sequences::FromLengths(std::span<const int64_t> length
 absl::StatusOr<Sequences> Sequences::FromColumn(const Cells& cells, int column) {
   Sequences sequences;
   sequences.num_rows_ = cells.num_rows;
-  // Only numbers that do not ascend could have been there before.
-  std::unordered_set<double> seen;
   bool ascending = true;
   double last = 0;
   for (int64_t row = 0; row < cells.num_rows; ++row) {
@@ -54,17 +70,13 @@ absl::StatusOr<Sequences> Sequences::FromColumn(const Cells& cells, int column) 
                                                      row, ", must be the sequence's number"));
     }
     if (row > 0 && value == last) continue;
-    if (ascending && row > 0 && value < last) {
-      ascending = false;
-      for (const int64_t start : sequences.starts_) seen.insert(LoadCell(cells, start, column));
-    }
-    if (!ascending && !seen.insert(value).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("sequence_column: got ", value, " again in row ", row,
-                       " after other sequences, must be in consecutive rows; sort the rows"));
-    }
+    ascending = ascending && (row == 0 || value > last);
     sequences.starts_.push_back(row);
     last = value;
+  }
+  if (!ascending) {
+    absl::Status status = CheckNumbersDiffer(cells, column, sequences.starts_);
+    if (!status.ok()) return status;
   }
   return sequences;
 }

@@ -25,7 +25,8 @@ class Sequences {
 
   // A sequence is a run of rows whose cell in `column` is the same number. InvalidArgument
   // "sequence_column: got ..." where a cell is missing or a number returns after its run has ended.
-  // Precondition: `column` is one of the cells'. O(rows).
+  // Precondition: `column` is one of the cells'. O(rows), and
+  // where numbers do not ascend O(sequences log sequences).
   static absl::StatusOr<Sequences> FromColumn(const Cells& cells, int column);
 
   // The same sequences with the weights by which their log-likelihoods count: [size()].

@@ -47,7 +47,7 @@ struct HmmHyperparameters {
   // one when its time is up, which is drawn, up to max_duration steps, when it is entered. What the
   // end of a sequence cuts off counts as cut off.
   DurationKind durations = DurationKind::kGeometric;
-  int max_duration = 0;                // >= 1 with durations
+  int max_duration = 0;                // >= 1 with durations, 0 without
   double duration_concentration = 1;   // as the others, of every state's free durations
   ConstraintOptions constraints = {};  // on initial, transitions and the emission's parameters
   // For a model that is asked for its layouts and its rows' checks only: nothing of the size of the
@@ -68,7 +68,8 @@ struct HmmHyperparameters {
 // A stationary initial distribution asks that every state can reach every other.
 //
 // InvalidArgument: "initial", "initial_concentration", "transition_concentration", "stickiness",
-// "allowed_transitions[<i>]: got ..., must be ..." or "constraints...: got ...".
+// "max_duration", "duration_concentration", "allowed_transitions[<i>]: got ..., must be ..." or
+// "constraints...: got ...", also for an option of what the model does not have.
 absl::StatusOr<std::unique_ptr<Model>> MakeHmm(std::unique_ptr<Emission> emission,
                                                const HmmHyperparameters& hyperparameters = {});
 

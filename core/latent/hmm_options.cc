@@ -84,6 +84,29 @@ absl::Status CheckDurations(int num_states, const HmmHyperparameters& hyperparam
   return absl::OkStatus();
 }
 
+// Options of what the model does not have: whoever sets one expects something of it.
+absl::Status CheckNoneIsIdle(const HmmHyperparameters& hyperparameters) {
+  const auto refuse = [](const char* name, double value, const char* why) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": got ", value, why));
+  };
+  if (hyperparameters.durations == DurationKind::kGeometric && hyperparameters.max_duration != 0) {
+    return refuse("max_duration", hyperparameters.max_duration,
+                  " with geometric durations, which have no longest one, must be absent; choose "
+                  "other durations");
+  }
+  if (hyperparameters.durations != DurationKind::kFree &&
+      hyperparameters.duration_concentration != 1) {
+    return refuse("duration_concentration", hyperparameters.duration_concentration,
+                  " with durations that are not free, must be 1");
+  }
+  if (hyperparameters.initial == InitialDistribution::kStationary &&
+      hyperparameters.initial_concentration != 1) {
+    return refuse("initial_concentration", hyperparameters.initial_concentration,
+                  " with a stationary distribution, which follows from the transitions, must be 1");
+  }
+  return absl::OkStatus();
+}
+
 // The transitions that there are not.
 template <typename Allowed>
 absl::StatusOr<ExcludedElements> FindExcluded(int num_states, bool semi_markov, Allowed allowed) {
@@ -123,6 +146,7 @@ absl::StatusOr<ExcludedElements> CheckHmm(int num_states,
   if (status.ok()) {
     status = CheckPrior("duration_concentration", hyperparameters.duration_concentration, 1);
   }
+  if (status.ok()) status = CheckNoneIsIdle(hyperparameters);
   if (!status.ok()) return status;
 
   if (num_states > kMaxStates) {

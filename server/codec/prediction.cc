@@ -81,6 +81,7 @@ bool IsQuick(const ModelVersion& version, const v1::PredictRequest& request) {
   constexpr int kEntries = 1000;       // of lists beside the cells
   const v1::InlineTable& table = request.table();
   const v1::SequenceSpec& sequences = request.sequences();
+  if (request.outputs_size() > kEntries) return false;
   // Far forecasts and many paths take longer than their rows tell.
   for (const int output : request.outputs()) {
     if (output == v1::PREDICTION_OUTPUT_BEST_PATHS) return false;

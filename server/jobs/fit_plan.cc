@@ -78,7 +78,7 @@ absl::Status CheckComponents(const FitRequest& request, const FitData& data) {
   if (number <= data.cells.num_rows) return absl::OkStatus();
   return OfModel(absl::FailedPreconditionError(absl::StrCat(
                      field, ": got ", number, ", must be at most ", data.cells.num_rows,
-                     ", the number of rows with positive weight; use fewer or more rows")),
+                     ", the number of rows with positive weight; use fewer of them or more rows")),
                  request);
 }
 

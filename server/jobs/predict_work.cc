@@ -88,7 +88,7 @@ int64_t WorkingBytes(const Predictor& predictor, const Table& table, PredictionO
   return (3 * int64_t{num_threads} * partition.block_rows * model.doubles_per_row() +
           static_cast<int64_t>(messages)) *
              static_cast<int64_t>(sizeof(double)) +
-         SizeOf(table.sequences()) + static_cast<int64_t>(std::min(beside, kMost / 2));
+         static_cast<int64_t>(std::min(beside, kMost / 2));
 }
 
 class PredictWork final : public Work {
@@ -105,7 +105,7 @@ class PredictWork final : public Work {
         at_path_(std::move(at_path)) {}
 
   // The result is counted by the store.
-  int64_t held_bytes() const override { return 0; }
+  int64_t held_bytes() const override { return SizeOf(table_.sequences()); }
   int64_t working_bytes() const override { return working_bytes_; }
 
   absl::StatusOr<JobResult> Run(JobContext& context) override {

@@ -61,7 +61,8 @@ class Predictor {
   // ..." and "num_paths: ..." for options of wanted outputs that are out of range, or of a horizon
   // that takes too long for a model of this size.
   absl::Status CheckOutputs(PredictionOutputs outputs) const;
-  // Whether the best paths of `table`, if they are wanted, are found in reasonable time.
+  // Whether the best paths of the longest sequence of `table`, if they are wanted, are found in
+  // reasonable time.
   // INVALID_ARGUMENT "num_paths: ...", also when a thread takes more than `max_bytes` for them.
   absl::Status CheckPaths(const Table& table, PredictionOutputs outputs, double max_bytes) const;
   // Bytes that forecasts and best paths take in PredictRows, beside blocks and messages.
