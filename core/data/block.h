@@ -30,8 +30,6 @@ struct Block {
   // the row's sequence, 1 unless given; [num_rows] each.
   const unsigned char* begins = nullptr;
   const double* sequence_weights = nullptr;
-  // Whether the row after the block's last one continues its sequence.
-  bool continues = false;
   // For models whose rows depend on those before them (chain.h): what the rows before the block
   // and those behind it say; null where the model has not been told, and at the ends of sequences.
   const double* before = nullptr;

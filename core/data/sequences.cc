@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,17 +12,34 @@
 namespace emserve {
 namespace {
 
-// Whether each run of rows has a number of its own: numbers that ascend do.
-absl::Status CheckNumbersDiffer(const Cells& cells, int column, std::vector<int64_t> starts) {
-  const auto number = [&](int64_t row) { return LoadCell(cells, row, column); };
-  std::sort(starts.begin(), starts.end(), [&](int64_t one, int64_t other) {
+// First rows of the runs of rows with the same number(row). As Sequences::FromColumn.
+template <typename Number>
+absl::StatusOr<std::vector<int64_t>> FindRuns(int64_t num_rows, Number number) {
+  std::vector<int64_t> starts;
+  bool ascending = true;
+  decltype(number(0)) last = 0;
+  for (int64_t row = 0; row < num_rows; ++row) {
+    const auto value = number(row);
+    if (value != value) {
+      return absl::InvalidArgumentError(absl::StrCat("sequence_column: got a missing cell in row ",
+                                                     row, ", must be the sequence's number"));
+    }
+    if (row > 0 && value == last) continue;
+    ascending = ascending && (row == 0 || value > last);
+    starts.push_back(row);
+    last = value;
+  }
+  if (ascending) return starts;
+  // Each run must have a number of its own.
+  std::vector<int64_t> by_number = starts;
+  std::sort(by_number.begin(), by_number.end(), [&](int64_t one, int64_t other) {
     return std::pair(number(one), one) < std::pair(number(other), other);
   });
-  int64_t first = cells.num_rows;
-  for (size_t i = 1; i < starts.size(); ++i) {
-    if (number(starts[i]) == number(starts[i - 1])) first = std::min(first, starts[i]);
+  int64_t first = num_rows;
+  for (size_t i = 1; i < by_number.size(); ++i) {
+    if (number(by_number[i]) == number(by_number[i - 1])) first = std::min(first, by_number[i]);
   }
-  if (first == cells.num_rows) return absl::OkStatus();
+  if (first == num_rows) return starts;
   return absl::InvalidArgumentError(
       absl::StrCat("sequence_column: got ", number(first), " again in row ", first,
                    " after other sequences, must be in consecutive rows; sort the rows"));
@@ -59,25 +77,14 @@ absl::StatusOr<Sequences> Sequences::FromLengths(std::span<const int64_t> length
 }
 
 absl::StatusOr<Sequences> Sequences::FromColumn(const Cells& cells, int column) {
+  absl::StatusOr<std::vector<int64_t>> starts =
+      cells.type == ElementType::kInt64
+          ? FindRuns(cells.num_rows, [&](int64_t row) { return LoadInteger(cells, row, column); })
+          : FindRuns(cells.num_rows, [&](int64_t row) { return LoadCell(cells, row, column); });
+  if (!starts.ok()) return starts.status();
   Sequences sequences;
   sequences.num_rows_ = cells.num_rows;
-  bool ascending = true;
-  double last = 0;
-  for (int64_t row = 0; row < cells.num_rows; ++row) {
-    const double value = LoadCell(cells, row, column);
-    if (std::isnan(value)) {
-      return absl::InvalidArgumentError(absl::StrCat("sequence_column: got a missing cell in row ",
-                                                     row, ", must be the sequence's number"));
-    }
-    if (row > 0 && value == last) continue;
-    ascending = ascending && (row == 0 || value > last);
-    sequences.starts_.push_back(row);
-    last = value;
-  }
-  if (!ascending) {
-    absl::Status status = CheckNumbersDiffer(cells, column, sequences.starts_);
-    if (!status.ok()) return status;
-  }
+  sequences.starts_ = *std::move(starts);
   return sequences;
 }
 
@@ -96,6 +103,11 @@ absl::StatusOr<Sequences> Sequences::Weighted(std::vector<double> weights) const
   Sequences weighted = *this;
   weighted.weights_ = std::move(weights);
   return weighted;
+}
+
+double Sequences::total_weight() const {
+  if (weights_.empty()) return static_cast<double>(size());
+  return std::accumulate(weights_.begin(), weights_.end(), 0.0);
 }
 
 int64_t Sequences::Of(int64_t row) const {

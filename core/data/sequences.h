@@ -23,7 +23,8 @@ class Sequences {
   // be ...", or "lengths: got a sum of ..., must be <num_rows>, ...".
   static absl::StatusOr<Sequences> FromLengths(std::span<const int64_t> lengths, int64_t num_rows);
 
-  // A sequence is a run of rows whose cell in `column` is the same number. InvalidArgument
+  // A sequence is a run of rows whose cell in `column` is the same number, of integers in all of
+  // their digits. InvalidArgument
   // "sequence_column: got ..." where a cell is missing or a number returns after its run has ended.
   // Precondition: `column` is one of the cells'. O(rows), and
   // where numbers do not ascend O(sequences log sequences).
@@ -41,6 +42,8 @@ class Sequences {
   int64_t length(int64_t s) const { return first_row(s + 1) - first_row(s); }
   double weight(int64_t s) const { return weights_.empty() ? 1 : weights_[s]; }
   bool weighted() const { return !weights_.empty(); }
+  // O(size()) of weighted ones.
+  double total_weight() const;
   // The sequence that `row` belongs to. O(log size()).
   int64_t Of(int64_t row) const;
   // Whether a sequence starts with `row`.

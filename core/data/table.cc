@@ -56,10 +56,14 @@ void Transpose(const Cells& cells, std::span<const int> columns, int64_t first, 
   }
 }
 
+const std::byte* CellAt(const Cells& cells, int64_t row, int column) {
+  return cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
+}
+
 }  // namespace
 
 double LoadCell(const Cells& cells, int64_t row, int column) {
-  const std::byte* p = cells.bytes + (row * cells.num_columns + column) * ElementSize(cells.type);
+  const std::byte* const p = CellAt(cells, row, column);
   switch (cells.type) {
     case ElementType::kFloat32:
       return Load<float>(p);
@@ -69,6 +73,10 @@ double LoadCell(const Cells& cells, int64_t row, int column) {
       break;
   }
   return Load<double>(p);
+}
+
+int64_t LoadInteger(const Cells& cells, int64_t row, int column) {
+  return Load<int64_t>(CellAt(cells, row, column));
 }
 
 void BlockBuffer::Free::operator()(double* p) const { ::operator delete[](p, kAlignment); }
@@ -302,7 +310,6 @@ void Table::ReadSequences(BlockBuffer& buffer, Block& block) const {
   }
   block.begins = buffer.begins();
   block.sequence_weights = buffer.sequence_weights();
-  block.continues = end < sequences_->first_row(s);
 }
 
 Block Table::Read(int64_t first, int count, BlockBuffer& buffer) const {

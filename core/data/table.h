@@ -37,6 +37,8 @@ struct Cells {
 
 // One cell, as double. Preconditions: it exists.
 double LoadCell(const Cells& cells, int64_t row, int column);
+// The same of int64 cells, with all digits.
+int64_t LoadInteger(const Cells& cells, int64_t row, int column);
 
 // Storage for one block; reused from block to block. Sized once, so reading a block allocates
 // nothing.
@@ -129,6 +131,8 @@ class Table {
 
   // Null unless given to Create.
   const std::shared_ptr<const Sequences>& sequences() const { return sequences_; }
+  // Sum of their weights; 1 without: models of sequences see one of all rows.
+  double num_sequences() const { return sequences_ == nullptr ? 1 : sequences_->total_weight(); }
 
   // The same table with the promise that no modelled cell is missing, so that Read need not look.
   Table Complete() const;

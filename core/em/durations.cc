@@ -42,9 +42,14 @@ Durations::Durations(DurationKind kind, int num_states, int max_duration, double
   constraints_ = Constraints(parameters_.size());
 }
 
-int64_t Durations::num_free() const {
-  if (kind_ == DurationKind::kFree) return free_.num_free();
-  return constraints_.empty() ? parameters_.size() : constraints_.NumFree();
+int64_t Durations::num_free(const std::vector<bool>& active) const {
+  if (kind_ == DurationKind::kFree) return free_.num_free(active);
+  std::vector<bool> counted(parameters_.size());
+  for (int64_t i = 0; i < parameters_.size(); ++i) {
+    if (!active[i % num_states_] || constraints_.IsFixed(i)) continue;
+    counted[constraints_.empty() ? i : constraints_.Leader(i)] = true;
+  }
+  return std::count(counted.begin(), counted.end(), true);
 }
 
 absl::Status Durations::Constrain(const Constraints& constraints) {
@@ -147,8 +152,7 @@ absl::Status Durations::Maximize(std::span<const double> counts, std::span<const
                                  std::span<double> next, const std::stop_token& stop) const {
   if (kind_ == DurationKind::kFree) {
     const std::vector<char> none(num_states_);
-    free_.Maximize(counts, none, now, next);
-    return absl::OkStatus();
+    return free_.Maximize(counts, none, now, next, stop);
   }
   const bool poisson = kind_ == DurationKind::kPoisson;
   std::vector<double> pooled(max_duration_);

@@ -32,7 +32,8 @@ class Durations {
   Durations(DurationKind kind, int num_states, int max_duration, double concentration);
 
   const Layout& parameters() const { return parameters_; }
-  int64_t num_free() const;
+  // Free parameters of the states that are `active`, [K]; what states share counts once.
+  int64_t num_free(const std::vector<bool>& active) const;
 
   // Over parameters(). InvalidArgument "constraints: got ..., must be ...": what SimplexRows cannot
   // keep; ties of means or sizes; values out of range.

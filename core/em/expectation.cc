@@ -20,6 +20,7 @@ struct Culprit {
   double log_density = 0;
   int component = -1;  // first whose own density is NaN or +infinity; -1 if none is
   double component_log_density = 0;
+  bool labels = false;  // whether rows have any
 };
 
 }  // namespace
@@ -110,7 +111,9 @@ absl::Status Expectation::ExplainNonFinite() {
                  {.log_density = log_density.data(), .component_log_density = of_component.data()});
     for (int i = 0; i < block.num_rows; ++i) {
       if (std::isfinite(log_density[i])) continue;
-      Culprit found{.row = block.first_row + i, .log_density = log_density[i]};
+      Culprit found{.row = block.first_row + i,
+                    .log_density = log_density[i],
+                    .labels = block.log_labels != nullptr};
       for (int k = num_components - 1; k >= 0; --k) {
         const double value = of_component[static_cast<size_t>(k) * block.stride + i];
         if (!(value < std::numeric_limits<double>::infinity())) {
@@ -139,6 +142,9 @@ absl::Status Expectation::ExplainNonFinite() {
                                   ? "; no component can have produced it"
                                   : "; no state that the rows before it leave can have it: "
                                     "empty its cells, or start elsewhere");
+    if (first.labels && model_.chain() != nullptr) {
+      absl::StrAppend(&message, "; labels may ask for transitions that there are not");
+    }
   }
   return absl::FailedPreconditionError(message);
 }

@@ -178,7 +178,8 @@ absl::Status Restart::Stepwise() {
                       *problem_.run.share, problem_.run.stop);
   const double total = problem_.summary.total_weight;
   std::vector<double> statistics(problem_.model.statistics().size());
-  problem_.model.ExpectedStatistics(buffers_.theta, total, statistics);
+  problem_.model.ExpectedStatistics(buffers_.theta, total, problem_.table.num_sequences(),
+                                    statistics);
   std::vector<int64_t> order(batches.num_batches());
   for (size_t b = 0; b < order.size(); ++b) order[b] = static_cast<int64_t>(b);
   Random random(options_.seed, StreamOf(outcome_.restart, kShuffleStream));

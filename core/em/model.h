@@ -195,8 +195,10 @@ class Model {
   // As Emission's of the same names, of all statistics.
   virtual void Recenter(std::span<const double> theta, std::span<const double> centre,
                         std::span<double> stats) const = 0;
+  // Of rows whose weights sum to `num_observations`; where they depend on each other in as many
+  // sequences as `num_sequences`, of one length. Both are positive.
   virtual void ExpectedStatistics(std::span<const double> theta, double num_observations,
-                                  std::span<double> stats) const = 0;
+                                  double num_sequences, std::span<double> stats) const = 0;
   virtual double ExpectedLogDensity(std::span<const double> centre, std::span<const double> stats,
                                     std::span<const double> theta) const = 0;
 

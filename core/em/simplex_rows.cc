@@ -210,16 +210,21 @@ void SimplexRows::SetUniform(std::span<double> probabilities) const {
   }
 }
 
-void SimplexRows::MaximizeJoined(const Joined& joined, std::span<const double> sums,
-                                 std::span<const double> now, std::span<double> next) const {
+absl::Status SimplexRows::MaximizeJoined(const Joined& joined, std::span<const double> sums,
+                                         std::span<const double> now, std::span<double> next,
+                                         const std::stop_token& stop) const {
   std::vector<double> best(sums.size());
-  joined.values.Maximize(sums, now, best);
+  if (absl::Status status = joined.values.Maximize(sums, now, best, stop); !status.ok()) {
+    return status;
+  }
   for (const int row : joined.rows) OfRow(row).Apply(next.subspan(row * size_, size_));
   ForEachFree(joined, [&](int64_t i, int group) { next[i] = best[group]; });
+  return absl::OkStatus();
 }
 
-void SimplexRows::Maximize(std::span<const double> counts, std::span<const char> keep,
-                           std::span<const double> now, std::span<double> next) const {
+absl::Status SimplexRows::Maximize(std::span<const double> counts, std::span<const char> keep,
+                                   std::span<const double> now, std::span<double> next,
+                                   const std::stop_token& stop) const {
   std::vector<double> pooled(size_);
   for (int row = 0; row < num_rows_; ++row) {
     const std::span<double> mine = next.subspan(row * size_, size_);
@@ -251,8 +256,11 @@ void SimplexRows::Maximize(std::span<const double> counts, std::span<const char>
       if (moves) sums[group] += counts[i] + (concentration_ - 1);
       values[group] = now[joined.first[group]];
     });
-    MaximizeJoined(joined, sums, values, next);
+    if (absl::Status status = MaximizeJoined(joined, sums, values, next, stop); !status.ok()) {
+      return status;
+    }
   }
+  return absl::OkStatus();
 }
 
 double SimplexRows::LogPrior(std::span<const double> probabilities) const {
@@ -285,7 +293,8 @@ void SimplexRows::FromCoordinates(std::span<const double> coordinates,
     std::vector<double> sums(joined.first.size());
     ForEachFree(joined,
                 [&](int64_t i, int group) { sums[group] += std::exp(coordinates[i] - largest); });
-    MaximizeJoined(joined, sums, joined.values.even(), probabilities);
+    // Nobody stops it.
+    MaximizeJoined(joined, sums, joined.values.even(), probabilities, {}).IgnoreError();
   }
 }
 

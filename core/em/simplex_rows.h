@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,11 @@ class SimplexRows {
 
   // next = argmax sum counts log p + LogPrior(p) under the constraints. Rows with keep[row] stay as
   // they are `now`, unless a row that they are tied to moves. A row without any count and without a
-  // prior stays too. O(num_rows x size), but for ties between rows as Constrain.
-  void Maximize(std::span<const double> counts, std::span<const char> keep,
-                std::span<const double> now, std::span<double> next) const;
+  // prior stays too. O(num_rows x size), but for ties between rows as Constrain; Cancelled soon
+  // after `stop` is requested.
+  absl::Status Maximize(std::span<const double> counts, std::span<const char> keep,
+                        std::span<const double> now, std::span<double> next,
+                        const std::stop_token& stop) const;
 
   // (concentration - 1) sum log p over the elements that are not fixed, nats.
   double LogPrior(std::span<const double> probabilities) const;
@@ -79,8 +82,9 @@ class SimplexRows {
   template <typename Body>
   void ForEachFree(const Joined& joined, Body body) const;
   // Joined rows of `next`, from sums of counts and from values of the groups.
-  void MaximizeJoined(const Joined& joined, std::span<const double> sums,
-                      std::span<const double> now, std::span<double> next) const;
+  absl::Status MaximizeJoined(const Joined& joined, std::span<const double> sums,
+                              std::span<const double> now, std::span<double> next,
+                              const std::stop_token& stop) const;
   const Constraints& OfRow(int row) const { return of_rows_.empty() ? none_ : of_rows_[row]; }
   // The first row that `row` is tied to, itself if there is none before it; or kJoined.
   int Source(int row) const { return source_.empty() ? row : source_[row]; }

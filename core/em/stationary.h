@@ -3,15 +3,18 @@
 #define EMSERVE_CORE_EM_STATIONARY_H_
 
 #include <span>
+#include <stop_token>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/em/simplex_rows.h"
 
 namespace emserve {
 
 // The distribution [K] with p = p transitions, where every state reaches every other. O(K^3);
-// subtracts nothing, so that no digit is lost however rare a state is (Grassmann, Taksar & Heyman
-// 1985). Of states that do not all reach each other: one of the distributions that stay.
+// subtracts nothing, and goes over to numbers of wide range where doubles do not hold what is on
+// the way, so that no digit is lost of any probability that a double holds (Grassmann, Taksar &
+// Heyman 1985). Of states that do not all reach each other: one of the distributions that stay.
 void StationaryDistribution(std::span<const double> transitions, std::span<double> stationary);
 
 // The share of steps in each state in the long run, [K], where visits to state k last durations[k]
@@ -29,10 +32,12 @@ std::vector<double> ExpectedVisits(std::span<const double> initial,
 // Raises sum counts_ij log a_ij + sum initial_counts_k log p_k(a) + rows' LogPrior, where p(a) is
 // the stationary distribution of a, from a = `now` until it no longer rises, and at most 100 times.
 // Without initial counts it has a closed form; with them each step multiplies by the gradient (Baum
-// & Eagon 1967), as far as that raises it. O(steps x K^3).
-void MaximizeStationary(const SimplexRows& rows, std::span<const double> counts,
-                        std::span<const double> initial_counts, std::span<const double> now,
-                        std::span<double> next);
+// & Eagon 1967), as far as that raises it. `stationary` [K] becomes p(next). O(steps x K^3);
+// Cancelled soon after `stop` is requested.
+absl::Status MaximizeStationary(const SimplexRows& rows, std::span<const double> counts,
+                                std::span<const double> initial_counts, std::span<const double> now,
+                                std::span<double> next, std::span<double> stationary,
+                                const std::stop_token& stop);
 
 }  // namespace emserve
 

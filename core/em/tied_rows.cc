@@ -3,8 +3,11 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
+
+#include "core/numerics/cancellation.h"
 
 namespace emserve {
 namespace {
@@ -38,8 +41,11 @@ Vector Slopes(const Groups& groups, const Vector& multipliers) {
   return slopes;
 }
 
-// M diag(weights) M', [R, R].
-Matrix Products(const Groups& groups, const Vector& weights, Eigen::Index num_rows) {
+// M diag(weights) M', [R, R]. Meaningless once `stop` is requested, as what else takes it here.
+Matrix Products(const Groups& groups, const Vector& weights, Eigen::Index num_rows,
+                const std::stop_token& stop) {
+  const std::function<bool()> stopped = [&stop] { return stop.stop_requested(); };
+  Cancellation cancellation(stopped);
   Matrix products = Matrix::Zero(num_rows, num_rows);
   for (size_t g = 0; g < groups.size(); ++g) {
     for (const auto& [row, times] : groups[g]) {
@@ -47,6 +53,7 @@ Matrix Products(const Groups& groups, const Vector& weights, Eigen::Index num_ro
       for (const auto& [other, of_other] : groups[g]) {
         products(row, other) += scaled * static_cast<double>(of_other);
       }
+      if (cancellation.After(static_cast<int64_t>(groups[g].size()))) return products;
     }
   }
   return products;
@@ -55,23 +62,26 @@ Matrix Products(const Groups& groups, const Vector& weights, Eigen::Index num_ro
 // A positive semidefinite matrix, factored; directions that rounding hides are left out.
 class Factored {
  public:
-  Factored(const Matrix& matrix, double least_pivot) {
+  Factored(const Matrix& matrix, double least_pivot, const std::stop_token& stop)
+      : order_(matrix.rows()) {
     scale_ = matrix.diagonal().unaryExpr([](double d) { return d > 0 ? 1 / std::sqrt(d) : 0; });
-    ldlt_.compute(scale_.asDiagonal() * matrix * scale_.asDiagonal());
-    pivots_ = ldlt_.vectorD().unaryExpr([&](double d) { return d > least_pivot ? 1 / d : 0; });
+    factor_ = scale_.asDiagonal() * matrix * scale_.asDiagonal();
+    order_.setIdentity();
+    for (Eigen::Index k = 0; k < factor_.rows() && !stop.stop_requested(); ++k) Column(k);
+    pivots_ = factor_.diagonal().unaryExpr([&](double d) { return d > least_pivot ? 1 / d : 0; });
   }
   Vector Solve(const Vector& y) const {
-    Vector x = ldlt_.transpositionsP() * Vector(scale_.cwiseProduct(y));
-    ldlt_.matrixL().solveInPlace(x);
+    Vector x = order_ * Vector(scale_.cwiseProduct(y));
+    factor_.triangularView<Eigen::UnitLower>().solveInPlace(x);
     x = x.cwiseProduct(pivots_).eval();
-    ldlt_.matrixU().solveInPlace(x);
-    x = (ldlt_.transpositionsP().transpose() * x).eval();
+    factor_.transpose().triangularView<Eigen::UnitUpper>().solveInPlace(x);
+    x = (order_.transpose() * x).eval();
     return scale_.cwiseProduct(x);
   }
   // Rows that no others make up.
   std::vector<int> Independent() const {
     Vector order = Vector::LinSpaced(scale_.size(), 0, static_cast<double>(scale_.size() - 1));
-    order = (ldlt_.transpositionsP() * order).eval();
+    order = (order_ * order).eval();
     std::vector<int> rows;
     for (Eigen::Index i = 0; i < pivots_.size(); ++i) {
       if (pivots_[i] > 0) rows.push_back(static_cast<int>(std::lround(order[i])));
@@ -81,9 +91,35 @@ class Factored {
   }
 
  private:
+  // Column k of L D L', the matrix with rows and columns in another order, from those before it
+  // (Golub & Van Loan 2013, section 4.2). Eigen's own ends with the last one, whatever has come
+  // up. O(R^2).
+  void Column(Eigen::Index k) {
+    Eigen::Index pivot = 0;
+    factor_.diagonal().tail(factor_.rows() - k).cwiseAbs().maxCoeff(&pivot);
+    pivot += k;
+    order_.coeffRef(k) = static_cast<int>(pivot);
+    const Eigen::Index below = factor_.rows() - k - 1;
+    if (pivot != k) {
+      const Eigen::Index beyond = factor_.rows() - pivot - 1;
+      factor_.row(k).head(k).swap(factor_.row(pivot).head(k));
+      factor_.col(k).tail(beyond).swap(factor_.col(pivot).tail(beyond));
+      std::swap(factor_(k, k), factor_(pivot, pivot));
+      for (Eigen::Index i = k + 1; i < pivot; ++i) std::swap(factor_(i, k), factor_(pivot, i));
+    }
+    if (k > 0) {
+      const Vector scaled =
+          factor_.diagonal().head(k).cwiseProduct(factor_.row(k).head(k).transpose());
+      factor_(k, k) -= factor_.row(k).head(k).dot(scaled);
+      factor_.col(k).tail(below).noalias() -= factor_.bottomLeftCorner(below, k) * scaled;
+    }
+    if (factor_(k, k) != 0) factor_.col(k).tail(below) /= factor_(k, k);
+  }
+
   Vector scale_;
-  Eigen::LDLT<Matrix> ldlt_;
-  Vector pivots_;  // their inverses, or 0
+  Eigen::Transpositions<Eigen::Dynamic> order_;
+  Matrix factor_;  // L below its diagonal, D on it
+  Vector pivots_;  // inverses of D's, or 0
 };
 
 // The members in `rows`, numbered in their order.
@@ -115,8 +151,9 @@ Vector MinimizeDual(const Groups& groups, const Vector& masses, const Vector& mo
   Vector values = counts.cwiseQuotient(slopes);
   for (int step = 0; step < kMostSteps; ++step) {
     const Vector residual = RowSums(groups, values, masses.size()) - masses;
-    const Factored hessian(
-        Products(groups, counts.cwiseQuotient(slopes.cwiseAbs2()), masses.size()), kPivot);
+    const Factored hessian(Products(groups, counts.cwiseQuotient(slopes.cwiseAbs2()), masses.size(),
+                                    std::stop_token()),
+                           kPivot, std::stop_token());
     const Vector along = hessian.Solve(residual);
     const double decrement = residual.dot(along);
     const Vector change = Slopes(groups, along);
@@ -154,7 +191,8 @@ std::optional<TiedRows> TiedRows::Make(std::vector<std::vector<Member>> groups,
     }
     made.most_.push_back(most);
   }
-  const Factored whole(Products(groups, Vector::Ones(num_groups), num_rows), kWholePivot);
+  const Factored whole(Products(groups, Vector::Ones(num_groups), num_rows, std::stop_token()),
+                       kWholePivot, std::stop_token());
   // What the least squares of the rows leave shows rows that contradict others.
   const Vector fitted = RowSums(groups, Slopes(groups, whole.Solve(AsVector(masses))), num_rows);
   if (!((fitted - AsVector(masses)).cwiseAbs().maxCoeff() <= tolerance)) return std::nullopt;
@@ -180,15 +218,18 @@ int64_t TiedRows::num_free(const std::vector<bool>& active) const {
   const auto num_rows = static_cast<Eigen::Index>(rows.size());
   const Vector ones = Vector::Ones(static_cast<Eigen::Index>(within.size()));
   const auto rank = static_cast<int64_t>(
-      Factored(Products(within, ones, num_rows), kWholePivot).Independent().size());
+      Factored(Products(within, ones, num_rows, std::stop_token()), kWholePivot, std::stop_token())
+          .Independent()
+          .size());
   return std::count_if(within.begin(), within.end(), [](const auto& g) { return !g.empty(); }) -
          rank;
 }
 
 // Values on their way to v_g s_g = targets_g, M v = masses.
 struct TiedRows::Search {
-  explicit Search(const TiedRows& rows)
+  Search(const TiedRows& rows, std::stop_token of_search)
       : groups(rows.independent_),
+        stop(std::move(of_search)),
         masses(AsVector(rows.masses_)),
         values(AsVector(rows.even_)),
         slopes(AsVector(rows.slopes_)) {}
@@ -196,7 +237,7 @@ struct TiedRows::Search {
   // One Newton step, as far as all stay positive.
   void Step(const Vector& targets) {
     const Vector weights = values.cwiseQuotient(slopes);
-    const Factored products(Products(groups, weights, masses.size()), kPivot);
+    const Factored products(Products(groups, weights, masses.size(), stop), kPivot, stop);
     const Vector wanted = targets.cwiseQuotient(slopes);  // values at these slopes
     const Vector along = products.Solve(RowSums(groups, wanted, masses.size()) - masses);
     const Vector of_slopes = Slopes(groups, along);
@@ -215,14 +256,14 @@ struct TiedRows::Search {
   bool Fill(const Vector& most, Vector& filled) const {
     constexpr double kRounding = 4e-15;
     constexpr double kLeastWeight = 1e-6;
-    for (int round = 0; round < 6; ++round) {
+    for (int round = 0; round < 6 && !stop.stop_requested(); ++round) {
       const Vector missing = masses - RowSums(groups, filled, masses.size());
       if (missing.cwiseQuotient(masses).cwiseAbs().maxCoeff() <= kRounding) return true;
       const Vector weights =
           round < 2 ? Vector(filled.cwiseQuotient(slopes))
                     : Vector(filled.cwiseMax(kLeastWeight * most)
                                  .cwiseProduct((filled.array() > 0).cast<double>().matrix()));
-      const Factored products(Products(groups, weights, masses.size()), kPivot);
+      const Factored products(Products(groups, weights, masses.size(), stop), kPivot, stop);
       const Vector tried = filled + weights.cwiseProduct(Slopes(groups, products.Solve(missing)));
       if (!(tried.minCoeff() >= 0)) return false;
       filled = tried;
@@ -231,13 +272,14 @@ struct TiedRows::Search {
   }
 
   const Groups& groups;
+  const std::stop_token stop;
   const Vector masses;
   Vector values;
   Vector slopes;
 };
 
-void TiedRows::Maximize(std::span<const double> counts, std::span<const double> now,
-                        std::span<double> next) const {
+absl::Status TiedRows::Maximize(std::span<const double> counts, std::span<const double> now,
+                                std::span<double> next, const std::stop_token& stop) const {
   constexpr int kMostSteps = 200;
   constexpr double kGrowth = 100;  // of targets from one step to the next, at most
   constexpr double kConverged = 1e-13;
@@ -259,16 +301,16 @@ void TiedRows::Maximize(std::span<const double> counts, std::span<const double> 
                      before.minCoeff() >= 0;
   if (!(shares.sum() > 0)) {
     std::copy(now.begin(), now.end(), next.begin());
-    if (fills) return;
+    if (fills) return absl::OkStatus();
     shares = before.cwiseMax(0);  // the nearest values that do
     if (!(shares.sum() > 0)) shares = AsVector(even_);
   }
   shares /= shares.sum();
   const Vector floor = kFloor * before.cwiseQuotient(most).cwiseMax(kLeastNow).cwiseMin(1.0);
   const Vector goals = shares.cwiseMax(floor);
-  Search search(*this);
+  Search search(*this, stop);
   int near = 0;
-  for (int step = 0; step < kMostSteps; ++step) {
+  for (int step = 0; step < kMostSteps && !stop.stop_requested(); ++step) {
     const Vector reached = search.values.cwiseProduct(search.slopes);
     // Relative distances of those with counts and of those without, whose goals only have to
     // vanish.
@@ -300,7 +342,9 @@ void TiedRows::Maximize(std::span<const double> counts, std::span<const double> 
   }
   if (search.Fill(most, zeros) && gain(values, zeros) >= -kRounding) values = zeros;
   if (fills && !(gain(before, values) > 0)) values = before;
+  if (stop.stop_requested()) return absl::CancelledError("stop was requested");
   std::copy(values.begin(), values.end(), next.begin());
+  return absl::OkStatus();
 }
 
 }  // namespace emserve

@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
+
+#include "absl/status/status.h"
 
 namespace emserve {
 
@@ -40,8 +43,9 @@ class TiedRows {
   // Newton steps on both from even values, for targets that approach the counts, as interior-point
   // methods take them (Wright 1997, "Primal-dual interior-point methods", chapter 5). A group
   // without counts has a vanishing one. O(R^3 + G) times up to 200 steps.
-  void Maximize(std::span<const double> counts, std::span<const double> now,
-                std::span<double> next) const;
+  // Cancelled soon after `stop` is requested.
+  absl::Status Maximize(std::span<const double> counts, std::span<const double> now,
+                        std::span<double> next, const std::stop_token& stop) const;
 
  private:
   TiedRows() = default;

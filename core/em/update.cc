@@ -9,12 +9,12 @@ namespace {
 // Forwards to the model, but for the statistics of the past in maximisations and priors.
 class Updated final : public Model {
  public:
-  Updated(std::unique_ptr<Model> model, std::span<const double> theta, double num_observations)
+  Updated(std::unique_ptr<Model> model, std::span<const double> theta, const Past& past)
       : model_(std::move(model)),
         past_theta_(theta.begin(), theta.end()),
-        num_observations_(num_observations),
+        counts_for_(past),
         past_(model_->statistics().size()) {
-    model_->ExpectedStatistics(past_theta_, num_observations, past_);
+    model_->ExpectedStatistics(past_theta_, past.num_observations, past.num_sequences, past_);
   }
 
   const Layout& parameters() const override { return model_->parameters(); }
@@ -71,8 +71,8 @@ class Updated final : public Model {
     model_->Recenter(theta, centre, stats);
   }
   void ExpectedStatistics(std::span<const double> theta, double num_observations,
-                          std::span<double> stats) const override {
-    model_->ExpectedStatistics(theta, num_observations, stats);
+                          double num_sequences, std::span<double> stats) const override {
+    model_->ExpectedStatistics(theta, num_observations, num_sequences, stats);
   }
   double ExpectedLogDensity(std::span<const double> centre, std::span<const double> stats,
                             std::span<const double> theta) const override {
@@ -119,21 +119,22 @@ class Updated final : public Model {
     }
     if (!any) return past_;
     std::vector<double> statistics(past_.size());
-    model_->ExpectedStatistics(left, num_observations_, statistics);
+    model_->ExpectedStatistics(left, counts_for_.num_observations, counts_for_.num_sequences,
+                               statistics);
     return statistics;
   }
 
   const std::unique_ptr<Model> model_;
   const std::vector<double> past_theta_;
-  const double num_observations_;
+  const Past counts_for_;
   std::vector<double> past_;  // statistics, centred on past_theta_
 };
 
 }  // namespace
 
 std::unique_ptr<Model> WithPast(std::unique_ptr<Model> model, std::span<const double> theta,
-                                double num_observations) {
-  return std::make_unique<Updated>(std::move(model), theta, num_observations);
+                                const Past& past) {
+  return std::make_unique<Updated>(std::move(model), theta, past);
 }
 
 }  // namespace emserve

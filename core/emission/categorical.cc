@@ -198,8 +198,9 @@ class Categorical final : public Emission {
     std::vector<double> counts(stats.size());  // laid out as the parameters
     ForEachCount(stats, [&](int, int64_t parameter, double count) { counts[parameter] = count; });
     for (size_t c = 0; c < columns_.size(); ++c) {
-      rows_[c].Maximize(OfColumn(std::span<const double>(counts), c), empty, OfColumn(params, c),
-                        OfColumn(next, c));
+      absl::Status status = rows_[c].Maximize(OfColumn(std::span<const double>(counts), c), empty,
+                                              OfColumn(params, c), OfColumn(next, c), context.stop);
+      if (!status.ok()) return status;
     }
     return absl::OkStatus();
   }

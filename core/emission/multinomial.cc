@@ -176,8 +176,7 @@ class Multinomial final : public Emission {
                         std::span<const double> stats, std::span<double> next,
                         const MaximizeContext& context) const override {
     const std::vector<char> empty = FindEmpty(occupancy, empty_occupancy_, context.repairs);
-    rows_.Maximize(stats, empty, params, next);
-    return absl::OkStatus();
+    return rows_.Maximize(stats, empty, params, next, context.stop);
   }
 
   void Recenter(std::span<const double>, std::span<const double>, std::span<const double>,
@@ -211,7 +210,8 @@ class Multinomial final : public Emission {
     }
     std::vector<double> even(parameters_.size());
     rows_.SetUniform(even);
-    rows_.Maximize(counts, std::vector<char>(num_components_), even, params);
+    // Nobody stops it.
+    rows_.Maximize(counts, std::vector<char>(num_components_), even, params, {}).IgnoreError();
   }
 
   void Sample(const Emission::Prepared& prepared, int component, Random& random,

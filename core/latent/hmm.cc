@@ -41,7 +41,8 @@ class Hmm final : public Model {
         num_states_(emission_->num_components()),
         num_pairs_(static_cast<int64_t>(num_states_) * num_states_),
         stationary_(hyperparameters.initial == InitialDistribution::kStationary),
-        stickiness_(hyperparameters.stickiness),
+        stickiness_(num_states_, hyperparameters.stickiness),
+        leaves_(num_states_, num_states_ > 1),
         initial_(
             SimplexRows::Vector("initial", num_states_, hyperparameters.initial_concentration)),
         transitions_("transitions", num_states_, num_states_,
@@ -68,8 +69,10 @@ class Hmm final : public Model {
   absl::Status Constrain(const ConstraintOptions& options, const ExcludedElements& excluded) {
     absl::StatusOr<Constraints> constraints = Constraints::Make(parameters_, options, excluded);
     if (!constraints.ok()) return constraints.status();
+    const Constraints of_transitions = constraints->Slice(num_states_, num_pairs_);
     absl::Status status = initial_.Constrain(constraints->Slice(0, num_states_));
-    if (status.ok()) status = transitions_.Constrain(constraints->Slice(num_states_, num_pairs_));
+    if (status.ok()) status = transitions_.Constrain(of_transitions);
+    LookAtTransitions(of_transitions);
     const int64_t of_chain = num_states_ + num_pairs_;
     if (status.ok() && durations_) {
       status = durations_->Constrain(constraints->Slice(of_chain, num_of_durations_));
@@ -97,7 +100,7 @@ class Hmm final : public Model {
   bool has_distances() const override { return emission_->has_distances(); }
   int64_t degrees_of_freedom(std::span<const double> /*theta*/) const override {
     return (stationary_ ? 0 : initial_.num_free()) + transitions_.num_free() +
-           (durations_ ? durations_->num_free() : 0) +
+           (durations_ ? durations_->num_free(leaves_) : 0) +
            emission_->degrees_of_freedom(std::vector<bool>(num_states_, true));
   }
   bool checks_rows() const override { return emission_->checks_rows(); }
@@ -119,6 +122,7 @@ class Hmm final : public Model {
     }
     absl::Status status = initial_.Validate(Initial(theta));
     if (status.ok()) status = transitions_.Validate(Transitions(theta));
+    if (status.ok()) status = ValidateStickiness(Transitions(theta));
     if (status.ok() && stationary_) status = ValidateStationary(theta);
     if (status.ok() && durations_) status = durations_->Validate(OfDurations(theta));
     if (!status.ok()) return status;
@@ -178,6 +182,7 @@ class Hmm final : public Model {
         work.posterior[Index(t, k)] = posterior[static_cast<size_t>(k) * block.stride + t];
       }
     }
+    // Pairs of rows in different blocks are left out: a start can do without them.
     const std::span<double> counts = TransitionCounts(stats);
     const auto softened = [&](int t, int k) {
       return (1 - kPairSoftness) * work.posterior[Index(t, k)] + kPairSoftness / num_states_;
@@ -205,20 +210,23 @@ class Hmm final : public Model {
     const std::span<const double> initial_counts = stats.subspan(num_states_, num_states_);
     const std::span<const double> given = TransitionCounts(stats);
     std::vector<double> counts(given.begin(), given.end());
-    for (int k = 0; k < num_states_; ++k) counts[Index(k, k)] += stickiness_;
+    for (int k = 0; k < num_states_; ++k) counts[Index(k, k)] += stickiness_[k];
+    absl::Status status;
     if (stationary_) {
-      MaximizeStationary(transitions_, counts, initial_counts, Transitions(theta),
-                         Transitions(next));
-      StationaryDistribution(Transitions(std::span<const double>(next)), Initial(next));
+      status = MaximizeStationary(transitions_, counts, initial_counts, Transitions(theta),
+                                  Transitions(next), Initial(next), context.stop);
     } else {
-      initial_.Maximize(initial_counts, none, Initial(theta), Initial(next));
-      transitions_.Maximize(counts, none, Transitions(theta), Transitions(next));
+      status = initial_.Maximize(initial_counts, none, Initial(theta), Initial(next), context.stop);
+      if (status.ok()) {
+        status = transitions_.Maximize(counts, none, Transitions(theta), Transitions(next),
+                                       context.stop);
+      }
     }
-    if (durations_) {
-      absl::Status status = durations_->Maximize(DurationCounts(stats), OfDurations(theta),
-                                                 OfDurations(next), context.stop);
-      if (!status.ok()) return status;
+    if (status.ok() && durations_) {
+      status = durations_->Maximize(DurationCounts(stats), OfDurations(theta), OfDurations(next),
+                                    context.stop);
     }
+    if (!status.ok()) return status;
     return emission_->Maximize(OfEmission(theta), occupancy, StatsOfEmission(stats),
                                OfEmission(next), context);
   }
@@ -228,8 +236,8 @@ class Hmm final : public Model {
     double sum = emission_->LogPrior(OfEmission(theta)) + transitions_.LogPrior(transitions) +
                  (stationary_ ? 0 : initial_.LogPrior(Initial(theta))) +
                  (durations_ ? durations_->LogPrior(OfDurations(theta)) : 0);
-    for (int k = 0; k < num_states_ && stickiness_ > 0; ++k) {
-      sum += stickiness_ * std::log(transitions[Index(k, k)]);
+    for (int k = 0; k < num_states_; ++k) {
+      if (stickiness_[k] > 0) sum += stickiness_[k] * std::log(transitions[Index(k, k)]);
     }
     return sum;
   }
@@ -240,24 +248,27 @@ class Hmm final : public Model {
                         StatsOfEmission(stats));
   }
   void ExpectedStatistics(std::span<const double> theta, double num_observations,
-                          std::span<double> stats) const override {
+                          double num_sequences, std::span<double> stats) const override {
     std::vector<double> lasting(num_duration_counts_);
     if (durations_) durations_->LogProbabilities(OfDurations(theta), lasting);
     for (double& p : lasting) p = std::exp(p);
+    const std::span<const double> transitions = Transitions(theta);
     const std::vector<double> mean = chain_->RowsOfVisits(theta);
     const double longest = *std::max_element(mean.begin(), mean.end());
-    const std::vector<double> visits =
-        ExpectedVisits(Initial(theta), Transitions(theta), num_observations / longest);
+    const double length = std::max(num_observations / (num_sequences * longest), 1.0);
+    const std::vector<double> visits = ExpectedVisits(Initial(theta), transitions, length);
+    // The last visit of a sequence is not left.
+    std::vector<double> departures(num_states_);
+    if (length > 1) departures = ExpectedVisits(Initial(theta), transitions, length - 1);
     double steps = 0;
     for (int k = 0; k < num_states_; ++k) steps += visits[k] * mean[k];
     const double scale = num_observations / steps;
-    const std::span<const double> transitions = Transitions(theta);
     const std::span<double> counts = TransitionCounts(stats);
     for (int i = 0; i < num_states_; ++i) {
       stats[i] = scale * visits[i] * mean[i];
-      stats[num_states_ + i] = Initial(theta)[i];
+      stats[num_states_ + i] = num_sequences * Initial(theta)[i];
       for (int j = 0; j < num_states_; ++j) {
-        counts[Index(i, j)] = scale * visits[i] * transitions[Index(i, j)];
+        counts[Index(i, j)] = scale * departures[i] * transitions[Index(i, j)];
       }
     }
     for (int64_t j = 0; j < num_duration_counts_; ++j) {
@@ -314,7 +325,7 @@ class Hmm final : public Model {
     }
     return largest;
   }
-  // The state is entered with this probability from every other, and begins with it.
+  // The state is entered with this probability from every state, itself too, and begins with it.
   void Reweigh(int component, double weight, std::span<double> theta) const override {
     const auto reweigh = [&](const SimplexRows& rows, std::span<double> values) {
       std::vector<double> counts(values.begin(), values.end());
@@ -385,6 +396,28 @@ class Hmm final : public Model {
     if (!stationary_) return;
     StationaryDistribution(Transitions(std::span<const double>(theta)), Initial(theta));
   }
+  // What constraints leave of states' stickiness and durations.
+  void LookAtTransitions(const Constraints& constraints) {
+    const auto is_open = [&](int64_t pair) {
+      return !constraints.IsFixed(pair) || constraints.value(pair) > 0;
+    };
+    for (int k = 0; k < num_states_; ++k) {
+      if (constraints.IsFixed(Index(k, k))) stickiness_[k] = 0;
+      leaves_[k] = false;
+      for (int j = 0; j < num_states_ && !leaves_[k]; ++j) {
+        leaves_[k] = j != k && is_open(Index(k, j));
+      }
+    }
+  }
+  absl::Status ValidateStickiness(std::span<const double> transitions) const {
+    for (int k = 0; k < num_states_; ++k) {
+      if (!(stickiness_[k] > 0 && transitions[Index(k, k)] == 0)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "transitions[", k, ", ", k, "]: got 0, must be positive with a stickiness of ",
+          stickiness_[k], "; set a stickiness of 0, or a small probability"));
+    }
+    return absl::OkStatus();
+  }
   absl::Status ValidateStationary(std::span<const double> theta) const {
     std::vector<double> stationary(num_states_);
     StationaryDistribution(Transitions(theta), stationary);
@@ -439,7 +472,8 @@ class Hmm final : public Model {
   const int num_states_;
   const int64_t num_pairs_;
   const bool stationary_;
-  const double stickiness_;
+  std::vector<double> stickiness_;  // [K], 0 of states whose transition to themselves is fixed
+  std::vector<bool> leaves_;        // [K] whether there is a transition to another state
   int max_duration_ = 1;
   int64_t num_of_durations_ = 0;        // parameters
   int64_t num_duration_counts_ = 0;     // statistics

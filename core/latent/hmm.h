@@ -68,7 +68,7 @@ struct HmmHyperparameters {
 // A stationary initial distribution asks that every state can reach every other.
 //
 // InvalidArgument: "initial", "initial_concentration", "transition_concentration", "stickiness",
-// "max_duration", "duration_concentration", "allowed_transitions[<i>]: got ..., must be ..." or
+// "max_duration", "duration_concentration", "allowed_transitions: got ..., must be ..." or
 // "constraints...: got ...", also for an option of what the model does not have.
 absl::StatusOr<std::unique_ptr<Model>> MakeHmm(std::unique_ptr<Emission> emission,
                                                const HmmHyperparameters& hyperparameters = {});

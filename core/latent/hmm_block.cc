@@ -195,7 +195,26 @@ void HmmBlock::Filter() {
                                     work_.score.data(), work_.normaliser.data());
   }
   work_.form = ScoreForm::kPlain;
-  if (!exact) FilterWide();
+  if (!exact || LosesBeginnings()) FilterWide();
+}
+
+// Whether a sequence begins with a row that only states with hardly any likelihood can have: what
+// the initial probabilities exclude no transition has brought back.
+bool HmmBlock::LosesBeginnings() const {
+  if (Watched() != nullptr) return false;  // has been looked at
+  const ChainRows all = rows();
+  for (int t = 0; t < all.num_rows; ++t) {
+    if (!all.Begins(t)) continue;
+    double sum = 0;
+    bool possible = false;
+    for (int k = 0; k < num_states_; ++k) {
+      const double initial = plain_.initial[k];
+      sum += initial * work_.likelihood[Index(t, k)];
+      possible = possible || (initial > 0 && work_.log_likelihood[Index(t, k)] != kImpossible);
+    }
+    if (possible && !(sum >= kLost)) return true;
+  }
+  return false;
 }
 
 void HmmBlock::FilterWide() {
@@ -286,22 +305,24 @@ void HmmBlock::SumScores() {
 }
 
 void HmmBlock::Smooth(double* pairs) {
-  ChainRows all = rows();
-  if (work_.form == ScoreForm::kWide) {
-    WideSmooth(Widened(), all, WideLikelihood(), work_.weights.data(), WideScores(), pairs,
-               work_.scratch.data());
-    work_.form = ScoreForm::kPlain;
-  } else {
+  bool exact = work_.form == ScoreForm::kPlain;
+  if (exact) {
+    ChainRows all = rows();
     all.before = all.before == nullptr ? nullptr : work_.before.data();
     all.behind = all.behind == nullptr ? nullptr : work_.behind.data();
-    if (padded_) {
-      SmoothRuns(*padded_, all, work_.likelihood.data(), work_.normaliser.data(),
-                 work_.weights.data(), work_.score.data(), work_.ahead.data(), work_.scratch.data(),
-                 work_.posterior.data(), pairs);
-      return;
-    }
-    BackwardSmooth(plain_, all, work_.likelihood.data(), work_.normaliser.data(),
-                   work_.weights.data(), work_.score.data(), pairs, work_.scratch.data());
+    exact = padded_ ? SmoothRuns(*padded_, all, work_.likelihood.data(), work_.normaliser.data(),
+                                 work_.weights.data(), work_.score.data(), work_.ahead.data(),
+                                 work_.scratch.data(), work_.posterior.data(), pairs)
+                    : BackwardSmooth(plain_, all, work_.likelihood.data(), work_.normaliser.data(),
+                                     work_.weights.data(), work_.score.data(), pairs,
+                                     work_.scratch.data());
+    if (exact && padded_) return;
+    if (!exact) FilterWide();
+  }
+  if (!exact) {
+    WideSmooth(Widened(), rows(), WideLikelihood(), work_.weights.data(), WideScores(), pairs,
+               work_.scratch.data());
+    work_.form = ScoreForm::kPlain;
   }
   SumScores();
 }
@@ -382,7 +403,7 @@ double HmmBlock::FollowPath() {
   std::fill_n(work_.score.begin(), static_cast<int64_t>(block_.num_rows) * num_hidden_, 0.0);
   for (int t = 0; t < block_.num_rows; ++t) {
     const int hidden = work_.hidden[t];
-    if (all.Continues(t) && before % max_duration_ == 0) {
+    if (work_.weights[t] > 0 && all.Continues(t) && before % max_duration_ == 0) {
       const int64_t pair = Index(before / max_duration_, hidden / max_duration_);
       work_.pairs[pair] += work_.weights[t] / plain_.transition[pair];
       if (plain_.duration != nullptr) {

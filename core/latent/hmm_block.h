@@ -168,6 +168,7 @@ class HmmBlock {
   }
 
  private:
+  bool LosesBeginnings() const;
   bool chooses_best() const { return assignment_.kind == Assignment::Kind::kHard; }
   void FilterWide();
   void ScoreBestPaths();

@@ -289,7 +289,7 @@ class KMeans final : public Model {
           stats[num_components_ + j] * (centre[j] - theta[j]);
     }
   }
-  void ExpectedStatistics(std::span<const double>, double num_observations,
+  void ExpectedStatistics(std::span<const double>, double num_observations, double,
                           std::span<double> stats) const override {
     const double each = num_observations / num_components_;
     std::fill(stats.begin(), stats.end(), 0.0);

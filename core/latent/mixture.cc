@@ -206,7 +206,7 @@ class Mixture final : public Model {
                         OfEmission(stats));
   }
   void ExpectedStatistics(std::span<const double> theta, double num_observations,
-                          std::span<double> stats) const override {
+                          double /*num_sequences*/, std::span<double> stats) const override {
     for (int k = 0; k < num_components_; ++k) stats[k] = num_observations * theta[k];
     emission_->ExpectedStatistics(OfEmission(theta), stats.first(num_components_),
                                   OfEmission(stats));

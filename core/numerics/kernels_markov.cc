@@ -26,6 +26,8 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(kTag));
 
 // Products below are on their way out of a double's range.
 constexpr double kVanishing = 1e-280;
+// One over it, times one over what vanishes, is in a double's range.
+constexpr double kSmallMessage = 1e-20;
 
 HWY_INLINE ptrdiff_t At(int t, int size) { return static_cast<ptrdiff_t>(t) * size; }
 
@@ -163,7 +165,7 @@ bool FilterRowsT(const PaddedChain& chain, int num_rows, const double* before, c
   return true;
 }
 
-void SmoothRowsT(const PaddedChain& chain, int num_rows, bool continues, bool ends,
+bool SmoothRowsT(const PaddedChain& chain, int num_rows, bool continues, bool ends,
                  const double* likelihood, const double* normaliser, const double* filtered,
                  double* behind, double* ahead, double* smoothed) {
   const Row row(chain.num_states);
@@ -185,9 +187,20 @@ void SmoothRowsT(const PaddedChain& chain, int num_rows, bool continues, bool en
         hn::StoreU(of_rows, kTag, behind + v * kLanes);
         sum = hn::MulAdd(probability, of_rows, sum);
       }
-      // 1 but for rounding, and for the units of a message.
+      // 1 but for rounding, and for the units of a message: then alone it can be lost.
       const double total = hn::GetLane(hn::SumOfLanes(kTag, sum));
       factor = hn::Set(kTag, total > 0 ? 1 / total : 0);
+      if (t == num_rows - 1 && total < kSmallMessage) {
+        bool possible = false;
+        for (int k = 0; k < size; ++k) possible |= now[k] > 0 && behind[k] > 0;
+        if (possible && total < kVanishing) return false;
+        // At once, so that the product of factors below stays in range.
+        for (int v = 0; v < row.vectors; ++v) {
+          double* const at = behind + v * kLanes;
+          hn::StoreU(hn::Mul(hn::LoadU(kTag, at), factor), kTag, at);
+        }
+        factor = hn::Set(kTag, 1.0);
+      }
     }
     const bool goes_on = t > 0 || continues;
     const V scale = hn::Mul(factor, hn::Set(kTag, normaliser[t] > 0 ? 1 / normaliser[t] : 0));
@@ -205,6 +218,7 @@ void SmoothRowsT(const PaddedChain& chain, int num_rows, bool continues, bool en
     Multiply(row, chain.from_column, with_row,
              [&](int v, V value) HWY_ATTR { hn::StoreU(value, kTag, behind + v * kLanes); });
   }
+  return true;
 }
 
 // pairs of N states from i on with W vectors of states from v on.
@@ -351,11 +365,11 @@ bool FilterRows(const PaddedChain& chain, int num_rows, const double* before, co
                                            log_likelihood, filtered, normaliser);
 }
 
-void SmoothRows(const PaddedChain& chain, int num_rows, bool continues, bool ends,
+bool SmoothRows(const PaddedChain& chain, int num_rows, bool continues, bool ends,
                 const double* likelihood, const double* normaliser, const double* filtered,
                 double* behind, double* ahead, double* smoothed) {
-  HWY_DYNAMIC_DISPATCH(SmoothRowsT)
-  (chain, num_rows, continues, ends, likelihood, normaliser, filtered, behind, ahead, smoothed);
+  return HWY_DYNAMIC_DISPATCH(SmoothRowsT)(chain, num_rows, continues, ends, likelihood, normaliser,
+                                           filtered, behind, ahead, smoothed);
 }
 
 void AddRowPairs(int num_states, int num_rows, double weight, const double* before,

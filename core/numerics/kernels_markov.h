@@ -38,10 +38,12 @@ bool FilterRows(const PaddedChain& chain, int num_rows, const double* before, co
 
 // From filtered to smoothed probabilities. behind [PaddedStates(K)], zeros in the padding: the
 // likelihood of what follows the last row given its state, up to a factor; `ends` says that nothing
-// does, so that it is not read. Written: with `continues` what all rows say of the row before row
-// 0, up to a factor, and ahead[t, k], the likelihood of row t and what follows it given k at t, in
-// units of p(row t and what follows | rows before t); without it row 0's is not. O(rows K^2).
-void SmoothRows(const PaddedChain& chain, int num_rows, bool continues, bool ends,
+// does, so that it is not read. False, with nothing written but `behind`, when what the rows and
+// what is behind them say together leaves a double's range. Written: with `continues` what all rows
+// say of the row before row 0, up to a factor, and ahead[t, k], the likelihood of row t and what
+// follows it given k at t, in units of p(row t and what follows | rows before t); without it row
+// 0's is not. O(rows K^2).
+bool SmoothRows(const PaddedChain& chain, int num_rows, bool continues, bool ends,
                 const double* likelihood, const double* normaliser, const double* filtered,
                 double* behind, double* ahead, double* smoothed);
 

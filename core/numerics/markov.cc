@@ -13,8 +13,6 @@ constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 // Probabilities below are on their way out of a double's range.
 constexpr double kVanishing = 1e-280;
 
-int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
-
 // Divides by the sum and returns it; makes even shares of nothing.
 double Normalize(double* values, int count) {
   double sum = 0;
@@ -87,9 +85,12 @@ bool Loses(const MarkovChain& chain, const double* probability, const double* of
   return lost;
 }
 
-// What follows a row that is the last one, or comes before a new sequence.
-bool IsLast(const ChainRows& rows, int t) {
-  return t == rows.num_rows - 1 ? rows.behind == nullptr : !rows.Continues(t + 1);
+// Whether numbers a[h] b[h] that sum to `sum` have left a double's range, though some pair is
+// possible.
+bool Loses(const double* a, const double* b, int count, double sum) {
+  bool possible = false;
+  for (int h = 0; h < count && sum < kVanishing; ++h) possible |= a[h] > 0 && b[h] > 0;
+  return possible;
 }
 
 // predicted[h] = p(h at t | rows before t).
@@ -122,7 +123,7 @@ void ChooseBackwards(const MarkovChain& chain, const ChainRows& rows, const doub
                      int* hidden, Choose choose) {
   for (int t = rows.num_rows - 1; t >= 0; --t) {
     const double* const now = score + At(t, chain.num_hidden());
-    if (IsLast(rows, t)) {
+    if (rows.IsLast(t)) {
       hidden[t] = choose(t, [&](int h) { return now[h]; });
     } else if (t == rows.num_rows - 1) {
       hidden[t] = choose(t, [&](int h) { return now[h] + rows.behind[h]; });
@@ -188,7 +189,7 @@ bool ForwardFilter(const MarkovChain& chain, const ChainRows& rows, const double
   return true;
 }
 
-void BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const double* likelihood,
+bool BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const double* likelihood,
                     const double* normaliser, const double* weights, double* filtered,
                     double* pairs, double* scratch) {
   const int size = chain.num_hidden();
@@ -197,7 +198,7 @@ void BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const doubl
   double* const spare = ahead + size;
   for (int t = rows.num_rows - 1; t >= 0; --t) {
     double* const now = filtered + At(t, size);
-    if (IsLast(rows, t)) {
+    if (rows.IsLast(t)) {
       std::fill_n(behind, size, 1.0);
     } else {
       if (t == rows.num_rows - 1) std::copy_n(rows.behind, size, behind);
@@ -207,7 +208,12 @@ void BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const doubl
         behind[h] = now[h] > 0 ? behind[h] : 0;
         sum += now[h] * behind[h];
       }
-      // 1 but for rounding, and for the units of a message.
+      // 1 but for rounding, and for the units of a message. What a message asks for may be all but
+      // excluded by the rows, and what they ask for by the message: that alone loses the sum. From
+      // then on `ahead` is 1 / p(h at t | rows before) at most, which ForwardFilter keeps in range,
+      // and the sum's largest term at least 1 / M^2; where the chain replenishes, elements of
+      // `behind` are no further apart than its transitions.
+      if (t == rows.num_rows - 1 && Loses(now, behind, size, sum)) return false;
       const double factor = sum > 0 ? 1 / sum : 0;
       for (int h = 0; h < size; ++h) behind[h] *= factor;
     }
@@ -225,6 +231,7 @@ void BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const doubl
     }
     PropagateBack(chain, ahead, behind, spare);
   }
+  return true;
 }
 
 void Predict(const MarkovChain& chain, const ChainRows& rows, const double* filtered,
@@ -244,7 +251,7 @@ bool LeaveOut(const MarkovChain& chain, const ChainRows& rows, const double* lik
   double* const predicted = ahead + size;
   double* const spare = predicted + size;
   for (int t = rows.num_rows - 1; t >= 0; --t) {
-    if (IsLast(rows, t)) {
+    if (rows.IsLast(t)) {
       std::fill_n(behind, size, 1.0);
     } else if (t == rows.num_rows - 1) {
       std::copy_n(rows.behind, size, behind);
@@ -254,6 +261,8 @@ bool LeaveOut(const MarkovChain& chain, const ChainRows& rows, const double* lik
     PredictRow(chain, rows, filtered, t, predicted);
     double sum = 0;
     for (int h = 0; h < size; ++h) sum += ahead[h] = predicted[h] * behind[h];
+    // Both may be anywhere in range, so that their products need not be.
+    if (Loses(predicted, behind, size, sum)) return false;
     SumOverSteps(chain, sum > 0 ? ahead : predicted, others + At(t, chain.num_states));
     if (!rows.Continues(t)) continue;
     const double* const of_row = likelihood + At(t, chain.num_states);

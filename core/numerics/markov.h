@@ -6,8 +6,9 @@
 // is left to the caller. The plain functions keep probabilities that sum to 1 in every row, so that
 // they stand any length of chain, and say when states are so many orders of magnitude apart that
 // doubles lose them: markov_wide.h has the same functions for that. The ones called Log work on
-// logarithms throughout: for best paths, which ask for no exponentials; for all paths they take one
-// for every transition. No function allocates. Rabiner (1989); Zucchini, MacDonald & Langrock
+// logarithms throughout, for best paths, which ask for no exponentials. For all paths they take one
+// for every transition, which is what the others are held against and no fit asks for. No function
+// allocates. Rabiner (1989); Zucchini, MacDonald & Langrock
 // (2016), chapters 3 to 6.
 #ifndef EMSERVE_CORE_NUMERICS_MARKOV_H_
 #define EMSERVE_CORE_NUMERICS_MARKOV_H_
@@ -28,12 +29,15 @@ struct ChainRows {
   // [M] of the row before row 0, unless that begins a sequence: its filtered probabilities, up to a
   // factor. Null where nothing is known; then row 0 has even probabilities before it is seen.
   const double* before = nullptr;
-  // [M] likelihood of what follows the last row, up to a factor; null where nothing follows.
+  // [M] likelihood of what follows the last row, up to a factor that leaves the largest about 1;
+  // null where nothing follows.
   const double* behind = nullptr;
 
   bool Begins(int t) const { return begins != nullptr ? begins[t] != 0 : t == 0 && first_begins; }
   // Whether a row precedes row t in its sequence, of which something is known.
   bool Continues(int t) const { return !Begins(t) && (t > 0 || before != nullptr); }
+  // Whether nothing follows row t in its sequence, of which something is known.
+  bool IsLast(int t) const { return t == num_rows - 1 ? behind == nullptr : !Continues(t + 1); }
 };
 
 // filtered[t, h] = p(h at t | rows up to t); normaliser[t] = p(row t | rows before it), in
@@ -48,9 +52,10 @@ bool ForwardFilter(const MarkovChain& chain, const ChainRows& rows, const double
 // From filtered to smoothed probabilities p(h at t | all rows), in place. Adds sum_t v_t p(i at t -
 // 1, j entered at t | all rows) / transition[i, j] to pairs [K, K], where v_t = weights[t] (null:
 // 1) and rows that continue nothing are left out, and for a semi-Markov chain behind them [K, D]
-// sum_t v_t p(j entered at t for d steps | all rows) / duration[j, d]; `pairs` may be null. O(rows
-// (K^2 + M)).
-void BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const double* likelihood,
+// sum_t v_t p(j entered at t for d steps | all rows) / duration[j, d]; `pairs` may be null. False,
+// with nothing written but scratch, when what the rows and what is behind them say together leaves
+// a double's range. O(rows (K^2 + M)).
+bool BackwardSmooth(const MarkovChain& chain, const ChainRows& rows, const double* likelihood,
                     const double* normaliser, const double* weights, double* filtered,
                     double* pairs, double* scratch);
 
@@ -87,9 +92,9 @@ void LogBackward(Paths paths, const MarkovChain& chain, const ChainRows& rows,
 void BestPath(const MarkovChain& log_chain, const ChainRows& rows, const double* score,
               int* hidden);
 
-// hidden[t] drawn from p(hidden | all rows), given LogForward's scores of Paths::kAll or logarithms
-// of filtered probabilities; uniform(t) is row t's number in [0, 1), asked for from the last to the
-// first. Forward filtering, backward sampling (Chib 1996). O(rows M).
+// hidden[t] drawn from p(hidden | all rows), given logarithms of filtered probabilities, which
+// LogForward's scores of Paths::kAll are too; uniform(t) is row t's number in [0, 1), asked for
+// from the last to the first. Forward filtering, backward sampling (Chib 1996). O(rows M).
 void SamplePath(const MarkovChain& log_chain, const ChainRows& rows, const double* score,
                 absl::FunctionRef<double(int t)> uniform, int* hidden);
 

@@ -9,8 +9,6 @@ namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
-int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
-
 double LogAdd(Paths paths, double a, double b) {
   const double larger = std::max(a, b);
   if (paths == Paths::kBest || larger == kImpossible) return larger;

@@ -19,6 +19,9 @@
 
 namespace emserve {
 
+// Where row t of an array [..., size] begins.
+inline int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
+
 // Probabilities, or their logarithms for the Log functions.
 struct MarkovChain {
   int num_states = 0;

@@ -6,8 +6,6 @@
 namespace emserve {
 namespace {
 
-int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
-
 // The last row of the sequence of row `first`, in the block, and one more.
 int EndOf(const ChainRows& rows, int first) {
   int end = first + 1;
@@ -40,7 +38,7 @@ bool FilterRuns(const PaddedChain& chain, const ChainRows& rows, const double* l
   return true;
 }
 
-void SmoothRuns(const PaddedChain& chain, const ChainRows& rows, const double* likelihood,
+bool SmoothRuns(const PaddedChain& chain, const ChainRows& rows, const double* likelihood,
                 const double* normaliser, const double* weights, const double* filtered,
                 double* ahead, double* scratch, double* smoothed, double* pairs) {
   const int padded = PaddedStates(chain.num_states);
@@ -55,12 +53,16 @@ void SmoothRuns(const PaddedChain& chain, const ChainRows& rows, const double* l
       std::copy_n(rows.behind, chain.num_states, scratch);
     }
     double* const of_run = ahead + At(first, padded);
-    SmoothRows(chain, num_rows, before != nullptr, ends, likelihood + at, normaliser + first,
-               filtered + at, scratch, of_run, smoothed + at);
+    // Only of the last run can it be false, before any pairs are added.
+    if (!SmoothRows(chain, num_rows, before != nullptr, ends, likelihood + at, normaliser + first,
+                    filtered + at, scratch, of_run, smoothed + at)) {
+      return false;
+    }
     if (pairs == nullptr) continue;
     const double weight = weights == nullptr ? 1 : weights[first];
     AddRowPairs(chain.num_states, num_rows, weight, before, filtered + at, of_run, pairs);
   }
+  return true;
 }
 
 }  // namespace emserve

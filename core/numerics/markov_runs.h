@@ -16,7 +16,7 @@ bool FilterRuns(const PaddedChain& chain, const ChainRows& rows, const double* l
 
 // As BackwardSmooth, but that `filtered` stays and `smoothed` is written. `ahead` is scratch for
 // [num_rows, PaddedStates(K)], `scratch` for PaddedStates(K).
-void SmoothRuns(const PaddedChain& chain, const ChainRows& rows, const double* likelihood,
+bool SmoothRuns(const PaddedChain& chain, const ChainRows& rows, const double* likelihood,
                 const double* normaliser, const double* weights, const double* filtered,
                 double* ahead, double* scratch, double* smoothed, double* pairs);
 

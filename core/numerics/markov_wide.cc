@@ -9,8 +9,6 @@ namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
-int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
-
 // Arrays cut from a function's scratch, one after the other.
 class Cuts {
  public:
@@ -56,13 +54,9 @@ void Lower(int count, Wides values) {
   for (int h = 0; h < count; ++h) values.exponent[h] -= top;
 }
 
-bool IsLast(const ChainRows& rows, int t) {
-  return t == rows.num_rows - 1 ? rows.behind == nullptr : !rows.Continues(t + 1);
-}
-
 // The likelihood of what follows row t, where row t + 1 does not say it.
 void Follow(const ChainRows& rows, int t, int size, Wides behind) {
-  if (IsLast(rows, t)) {
+  if (rows.IsLast(t)) {
     Fill(1, size, behind);
   } else if (t == rows.num_rows - 1) {
     FromMessage(rows.behind, size, behind);

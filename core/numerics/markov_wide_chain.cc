@@ -9,8 +9,6 @@ namespace {
 // matrix elements that doubles do not hold, adds less than 2^-768 for each term.
 constexpr double kEnough = 0x1p-600;
 
-int64_t At(int t, int size) { return static_cast<int64_t>(t) * size; }
-
 }  // namespace
 
 WideMatrix::WideMatrix(int size)

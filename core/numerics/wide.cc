@@ -32,11 +32,12 @@ void MultiplyAll(ConstWides a, Wide b, int count, Wides out) {
 }
 
 void ToDoubles(ConstWides a, Wide b, int count, double* out) {
-  // Of exponents -3, -2, -1 and 0, in two steps, as 2^-1024 is not in full precision.
-  constexpr double kFirst[] = {0, 1 / kWideUnit, 1 / kWideUnit, 1};
-  constexpr double kSecond[] = {0, 1 / kWideUnit, 1, 1};
+  // Of exponents -3 to 1, in two steps, as 2^-1024 is not in full precision. Two significands can
+  // be as small together as 2^-512, so that 1 may have exponents that add up to 1, but not to more.
+  constexpr double kFirst[] = {0, 1 / kWideUnit, 1 / kWideUnit, 1, kWideUnit};
+  constexpr double kSecond[] = {0, 1 / kWideUnit, 1, 1, 1};
   for (int j = 0; j < count; ++j) {
-    const int place = static_cast<int>(std::max(a.exponent[j] + b.exponent, -3.0)) + 3;
+    const int place = static_cast<int>(std::max(-3.0, a.exponent[j] + b.exponent)) + 3;
     out[j] = a.significand[j] * b.significand * kFirst[place] * kSecond[place];
   }
 }

@@ -100,6 +100,7 @@ absl::StatusOr<Criteria> ComputeCriteria(const Model& model, const Table& table,
   Criteria criteria;
   criteria.degrees_of_freedom = model.degrees_of_freedom(theta);
   criteria.num_observations = num_observations;
+  if (model.chain() != nullptr) criteria.num_sequences = table.num_sequences();
   if (!model.has_likelihood()) return criteria;
   const absl::StatusOr<PosteriorSums> sums =
       SumPosteriors(model, table, theta, share, std::move(stop));

@@ -17,12 +17,13 @@ namespace emserve {
 
 // Criteria on the scale -2 log L, smaller is better (mclust's BIC and ICL are these with the sign
 // changed). p_ik = p(z_i = k | x_i), row weights w_i, n observations. A model without a likelihood
-// has the first two only.
+// has the first three only.
 struct Criteria {
   int64_t degrees_of_freedom = 0;
   double num_observations = 0;  // sum of the row weights
-  std::optional<double> aic;    // -2 L + 2 df (Akaike 1974)
-  std::optional<double> bic;    // -2 L + df log n (Schwarz 1978)
+  double num_sequences = 0;   // sum of the sequences' weights; 0 where rows do not depend on others
+  std::optional<double> aic;  // -2 L + 2 df (Akaike 1974)
+  std::optional<double> bic;  // -2 L + df log n (Schwarz 1978)
   // bic - 2 sum_i w_i log max_k p_ik (Biernacki, Celeux & Govaert 2000)
   std::optional<double> icl;
   // -sum_i w_i sum_k p_ik log p_ik, nats (Celeux & Soromenho 1996): 0 when every row is certain of

@@ -77,6 +77,7 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
   check.NotNegative("restart", report.restart());
   check.NotNegative("criteria.degrees_of_freedom", report.criteria().degrees_of_freedom());
   check.Finite("criteria.num_observations", report.criteria().num_observations());
+  check.Amount("criteria.num_sequences", report.criteria().num_sequences());
   check.Finite("criteria.aic", report.criteria().aic());
   check.Finite("criteria.bic", report.criteria().bic());
   check.Finite("criteria.icl", report.criteria().icl());
@@ -88,6 +89,7 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
   check.NotNegative("evaluations", report.evaluations());
   check.NotNegative("total_evaluations", report.total_evaluations());
   check.Amount("past_observations", report.past_observations());
+  check.Amount("past_sequences", report.past_sequences());
   check.AtMost("restarts", report.restarts_size(), kMaxEntries);
   check.AtMost("optima", report.optima_size(), kMaxEntries);
   check.AtMost("repairs", report.repairs_size(), kMaxRepairs);
@@ -114,6 +116,7 @@ absl::Status CheckReport(const v1::FitReport& report, const std::string& path) {
 void EncodeCriteria(const Criteria& criteria, v1::Criteria& out) {
   out.set_degrees_of_freedom(criteria.degrees_of_freedom);
   out.set_num_observations(criteria.num_observations);
+  out.set_num_sequences(criteria.num_sequences);
   if (criteria.aic.has_value()) out.set_aic(*criteria.aic);
   if (criteria.bic.has_value()) out.set_bic(*criteria.bic);
   if (criteria.icl.has_value()) out.set_icl(*criteria.icl);
@@ -126,6 +129,7 @@ Criteria DecodeCriteria(const v1::Criteria& from) {
   Criteria criteria;
   criteria.degrees_of_freedom = from.degrees_of_freedom();
   criteria.num_observations = from.num_observations();
+  criteria.num_sequences = from.num_sequences();
   // Those without presence are 0 where there is no likelihood.
   if (from.has_entropy() || from.aic() != 0) {
     criteria.aic = from.aic();
@@ -155,7 +159,8 @@ void EncodeReport(const FitReport& report, v1::FitReport& out) {
   out.set_restart(report.best.restart);
   out.set_evaluations(report.best.evaluations);
   out.set_total_evaluations(report.total_evaluations);
-  out.set_past_observations(report.past_observations);
+  out.set_past_observations(report.past.num_observations);
+  out.set_past_sequences(report.past.num_sequences);
   EncodeCriteria(report.criteria, *out.mutable_criteria());
   for (const Repair& repair : report.repairs) {
     v1::Repair& entry = *out.add_repairs();
@@ -203,7 +208,7 @@ absl::Status DecodeReport(const v1::FitReport& report, const std::string& path, 
   result.best.iterations = report.iterations();
   result.best.evaluations = report.evaluations();
   result.total_evaluations = report.total_evaluations();
-  result.past_observations = report.past_observations();
+  result.past = {report.past_observations(), report.past_sequences()};
   result.best.restart = report.restart();
   result.best.objective = report.objective();
   for (const v1::Repair& repair : report.repairs()) {

@@ -122,6 +122,17 @@ void WarnOfRepairs(const FitResult& fit, int candidate, JobContext& context) {
   context.ReportWarning({"RESULT_REPAIRED", std::move(message), fit.best.restart, candidate});
 }
 
+void WarnOfLoneRows(const Model& model, const Table& table, int candidate, JobContext& context) {
+  const bool lone = model.chain() != nullptr && model.num_components() > 1 &&
+                    table.num_rows() > 1 && table.sequences() != nullptr &&
+                    table.sequences()->size() == table.num_rows();
+  if (!lone) return;
+  context.ReportWarning({"NO_TRANSITIONS",
+                         "every sequence has one row, which says nothing about what follows it; "
+                         "are the sequences cut by the right column?",
+                         /*restart=*/-1, candidate});
+}
+
 template <typename T>
 std::vector<T> FirstOf(std::vector<T> all) {
   if (all.size() > FitReport::kMaxReported) all.resize(FitReport::kMaxReported);
@@ -229,7 +240,7 @@ absl::StatusOr<FitPlan> FitPlan::Make(FitRequest request, FitData& data,
     kept.start_parameters = nullptr;  // what it holds is no longer needed
     kept.start_model = std::move(start->version);
     if (kept.update.has_value() && kept.model_id.empty()) kept.model_id = start->model_id;
-    plan.past_observations_ = start->past_observations;
+    plan.past_ = start->past;
   }
   return plan;
 }
@@ -250,7 +261,7 @@ absl::StatusOr<std::unique_ptr<Model>> FitPlan::NewModel(const Summary& summary)
   absl::StatusOr<std::unique_ptr<Model>> model = MakeModel(request_.model, summary, table_.names());
   if (!model.ok()) return OfModel(model.status(), request_);
   if (!request_.update.has_value()) return model;
-  return WithPast(*std::move(model), request_.options.given, past_observations_);
+  return WithPast(*std::move(model), request_.options.given, past_);
 }
 
 absl::StatusOr<FittedModel> FitPlan::Run(JobContext& context, int candidate) const {
@@ -271,6 +282,7 @@ absl::StatusOr<FittedModel> FitPlan::Run(JobContext& context, int candidate) con
   run.stop = context.stop();
   run.observer = &observer;
   run.clock = context.clock();
+  WarnOfLoneRows(**model, *table, candidate, context);
   absl::StatusOr<FitResult> fit = Fit(**model, *table, *summary, request_.options, run);
   if (!fit.ok()) return fit.status();
   absl::StatusOr<Criteria> criteria =
@@ -278,8 +290,9 @@ absl::StatusOr<FittedModel> FitPlan::Run(JobContext& context, int candidate) con
                       context.share(), context.stop());
   if (!criteria.ok()) return criteria.status();
   WarnOfRepairs(*fit, candidate, context);
-  return FittedModel{request_.model, *summary, *std::move(fit), *std::move(criteria),
-                     past_observations_};
+  Past past = past_;
+  if ((*model)->chain() == nullptr) past.num_sequences = 0;
+  return FittedModel{request_.model, *summary, *std::move(fit), *std::move(criteria), past};
 }
 
 absl::StatusOr<ModelVersion> FitPlan::ToVersion(FittedModel fitted, const FitData& data,
@@ -291,7 +304,7 @@ absl::StatusOr<ModelVersion> FitPlan::ToVersion(FittedModel fitted, const FitDat
   report->log_prior = fit.log_prior;
   report->total_iterations = fit.total_iterations;
   report->total_evaluations = TotalEvaluations(fit);
-  report->past_observations = fitted.past_observations;
+  report->past = fitted.past;
   report->best = std::move(fit.best);
   report->criteria = std::move(fitted.criteria);
   report->repairs = std::move(fit.repairs);
@@ -307,7 +320,7 @@ absl::StatusOr<ModelVersion> FitPlan::ToVersion(FittedModel fitted, const FitDat
   version.spec = request_.spec;
   if (request_.respecify != nullptr) {
     FittedSpec specified{version.options, request_.start_model, std::nullopt};
-    if (request_.update.has_value()) specified.update_weight = past_observations_;
+    if (request_.update.has_value()) specified.update_weight = past_.num_observations;
     version.spec = request_.respecify(request_.spec, specified);
   }
   version.job = job_id;

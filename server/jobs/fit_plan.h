@@ -100,7 +100,7 @@ struct FittedModel {
   Summary summary;
   FitResult fit;
   Criteria criteria;
-  double past_observations = 0;  // of an update: what the model before counted for
+  Past past = {0, 0};  // of an update: what the model before counted for
 };
 
 class FitPlan {
@@ -142,9 +142,9 @@ class FitPlan {
 
   FitRequest request_;
   Table table_;
-  Summary judged_;                // of the table
-  bool exact_ = false;            // as Judgement's
-  double past_observations_ = 0;  // of an update
+  Summary judged_;      // of the table
+  bool exact_ = false;  // as Judgement's
+  Past past_ = {0, 0};  // of an update
   int64_t num_numbers_ = 0;
   int64_t working_bytes_ = 0;
 };

@@ -78,15 +78,22 @@ absl::Status CheckParameters(const ModelVersion& version, const Model& model,
 }
 
 // What `version` counts for in an update: as many observations as it was fitted to, its own past
-// included. An imported one may say anything.
-absl::StatusOr<double> PastOf(const ModelVersion& version, const UpdateRequest& update) {
-  if (update.weight.has_value()) return *update.weight;
+// included, or as many as the update says, in sequences as long as those were. An imported one may
+// say anything.
+absl::StatusOr<Past> PastOf(const ModelVersion& version, const UpdateRequest& update) {
   const FitReport& report = *version.report;
-  const double past = report.criteria.num_observations + report.past_observations;
-  if (past > 0 && std::isfinite(past)) return past;
-  return InvalidArgument("update.weight",
-                         absl::StrCat("got none, and ", version.name(), " counts for ", past,
-                                      " observations, must be positive and finite"));
+  const double observations = report.criteria.num_observations + report.past.num_observations;
+  const double sequences = report.criteria.num_sequences + report.past.num_sequences;
+  const bool counts = observations > 0 && std::isfinite(observations);
+  if (!counts && !update.weight.has_value()) {
+    return InvalidArgument(
+        "update.weight", absl::StrCat("got none, and ", version.name(), " counts for ",
+                                      observations, " observations, must be positive and finite"));
+  }
+  Past past{.num_observations = update.weight.value_or(observations)};
+  const double scaled = sequences * (past.num_observations / observations);
+  if (counts && scaled > 0 && std::isfinite(scaled)) past.num_sequences = scaled;
+  return past;
 }
 
 }  // namespace
@@ -117,9 +124,9 @@ absl::StatusOr<WarmStart> FindWarmStart(const FitRequest& request, const Model& 
   start.version = version.name();
   start.model_id = version.model;
   if (!request.update.has_value()) return start;
-  const absl::StatusOr<double> past = PastOf(version, *request.update);
+  const absl::StatusOr<Past> past = PastOf(version, *request.update);
   if (!past.ok()) return past.status();
-  start.past_observations = *past;
+  start.past = *past;
   return start;
 }
 

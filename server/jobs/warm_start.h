@@ -15,10 +15,10 @@
 namespace emserve::server {
 
 struct WarmStart {
-  std::vector<double> theta;     // valid for the model
-  std::string version;           // "models/{model}/versions/{version}" it is of; empty: none
-  std::string model_id;          // of that version
-  double past_observations = 0;  // of an update: what the version counts for
+  std::vector<double> theta;  // valid for the model
+  std::string version;        // "models/{model}/versions/{version}" it is of; empty: none
+  std::string model_id;       // of that version
+  Past past = {0, 0};         // of an update: what the version counts for
 };
 
 // The start of `request`, whose method is kGiven, for `model` of `data`. A stored model is looked

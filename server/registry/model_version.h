@@ -12,6 +12,7 @@
 #include "core/data/summary.h"
 #include "core/em/fit.h"
 #include "core/em/model.h"
+#include "core/em/update.h"
 #include "core/families.h"
 #include "core/select/criteria.h"
 #include "server/datasets/dataset.h"
@@ -27,8 +28,7 @@ struct FitReport {
   RestartOutcome best;        // the winning restart
   int64_t total_iterations = 0;
   int64_t total_evaluations = 0;  // passes over the data of all restarts
-  // Of an update: what the model before counted for, in observations; else 0.
-  double past_observations = 0;
+  Past past = {0, 0};             // of an update: what the model before counted for
   Criteria criteria;
   std::vector<Repair> repairs;           // in the last iteration of the winning restart
   std::vector<RestartOutcome> restarts;  // by number, at most the first kMaxReported

@@ -44,8 +44,8 @@ class Broken : public Model {
     sound_.Recenter(theta, centre, stats);
   }
   void ExpectedStatistics(std::span<const double> theta, double num_observations,
-                          std::span<double> stats) const override {
-    sound_.ExpectedStatistics(theta, num_observations, stats);
+                          double num_sequences, std::span<double> stats) const override {
+    sound_.ExpectedStatistics(theta, num_observations, num_sequences, stats);
   }
   double ExpectedLogDensity(std::span<const double> centre, std::span<const double> stats,
                             std::span<const double> theta) const override {

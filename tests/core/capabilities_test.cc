@@ -564,8 +564,9 @@ TEST(Updates, AComponentWithoutWeightHasNoPast) {
   const Table table = data.ToTable();
   const Summary summary = SummaryOf(table);
   const Theta past = {0.5, 0.5, 0, 9, 1, 1};
-  const auto model = WithPast(
-      MakeModel(Gaussians(2, Covariance::kSpherical), summary, table.names()).value(), past, 100);
+  const auto model =
+      WithPast(MakeModel(Gaussians(2, Covariance::kSpherical), summary, table.names()).value(),
+               past, {.num_observations = 100});
   FitOptions options;
   options.start = StartMethod::kGiven;
   options.given = {1, 0, 0, 9, 1, 1};
@@ -594,8 +595,8 @@ TEST(Updates, OldModelAndNewDataGiveNearlyTheFitToBoth) {
   ASSERT_TRUE(both.ok() && old_fit.ok());
   const Table table = new_data.ToTable();
   const Summary summary = SummaryOf(table);
-  const auto model =
-      WithPast(MakeModel(Gaussians(3), summary, table.names()).value(), old_fit->theta, 3000);
+  const auto model = WithPast(MakeModel(Gaussians(3), summary, table.names()).value(),
+                              old_fit->theta, {.num_observations = 3000});
   options.start = StartMethod::kGiven;
   options.given = old_fit->theta;
   options.restarts = 1;
@@ -617,7 +618,7 @@ TEST(Updates, ExpectedStatisticsGiveTheParametersBack) {
     const Subject subject = MakeSubject(Gaussians(3, info.covariance), Blobs(200, 4, 3, 2, 5));
     const Theta theta = RandomTheta(*subject.model, subject.table, subject.summary, 3);
     std::vector<double> statistics(subject.model->statistics().size());
-    subject.model->ExpectedStatistics(theta, 1234, statistics);
+    subject.model->ExpectedStatistics(theta, 1234, 3, statistics);
     Theta next(theta.size());
     std::vector<Repair> repairs;
     ASSERT_TRUE(subject.model->MStep(theta, statistics, next, {repairs, {}}).ok());

@@ -46,7 +46,8 @@ class Toy : public Model {
   }
   void Recenter(std::span<const double>, std::span<const double>,
                 std::span<double>) const override {}
-  void ExpectedStatistics(std::span<const double>, double, std::span<double>) const override {}
+  void ExpectedStatistics(std::span<const double>, double, double,
+                          std::span<double>) const override {}
   double ExpectedLogDensity(std::span<const double>, std::span<const double>,
                             std::span<const double>) const override {
     return 0;

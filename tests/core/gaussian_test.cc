@@ -581,7 +581,7 @@ TEST(GaussianPrior, TakesNoMatricesWhereColumnsAreIndependent) {
         -0.5 * ((2.0 * num_columns + 4) * std::log(4.0) + std::pow(2, -2.0 / num_columns));
     EXPECT_NEAR(model->LogPrior(theta), 2 * num_columns * per_cell, 1e-9 * -per_cell * num_columns);
     std::vector<double> stats(model->statistics().size());
-    model->ExpectedStatistics(theta, 100, stats);
+    model->ExpectedStatistics(theta, 100, 1, stats);
     Theta next(theta.size());
     std::vector<Repair> repairs;
     ASSERT_TRUE(model->MStep(theta, stats, next, {repairs, {}}).ok());

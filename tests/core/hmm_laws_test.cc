@@ -88,6 +88,7 @@ std::vector<Case> Cases() {
   stationary.name = "gaussian_hmm_stationary";
   stationary.searched = true;
   stationary.options.initial = stationary.restrained.initial = InitialDistribution::kStationary;
+  stationary.restrained.initial_concentration = 1;
   stationary.restrained.constraints.tied.push_back({"transitions", {4, 8}});
   cases.push_back(std::move(stationary));
   for (const auto& [name, kind] : {std::pair("free", DurationKind::kFree),
@@ -296,7 +297,7 @@ TEST_P(HmmLaws, NonFiniteRowsAreRejectedByIndex) {
 
 TEST_P(HmmLaws, ExpectedStatisticsGiveTheParametersBack) {
   std::vector<double> statistics(subject_.model->statistics().size());
-  subject_.model->ExpectedStatistics(theta_, 4321, statistics);
+  subject_.model->ExpectedStatistics(theta_, 4321, 7, statistics);
   std::vector<Repair> repairs;
   Theta next(theta_.size());
   ASSERT_TRUE(subject_.model->MStep(theta_, statistics, next, {repairs, {}}).ok());

@@ -58,8 +58,66 @@ TEST(HmmOptions, FixedTransitionsMayAgreeWithThePattern) {
             "model's structure holds it");
 }
 
-TEST(HmmOptions, RefusesPriorsThatAreNone) {
+// Whoever sets one expects something of it.
+TEST(HmmOptions, RefusesOptionsOfWhatThereIsNot) {
   HmmHyperparameters options;
+  options.max_duration = 5;
+  EXPECT_EQ(Refusal(options),
+            "max_duration: got 5 with geometric durations, which have no longest one, must be "
+            "absent; choose other durations");
+  options = WithPoissonDurations();
+  options.duration_concentration = 2;
+  EXPECT_EQ(Refusal(options),
+            "duration_concentration: got 2 with durations that are not free, must be 1");
+  options.durations = DurationKind::kFree;
+  EXPECT_EQ(Refusal(options), "");
+  options = {};
+  options.initial = InitialDistribution::kStationary;
+  options.initial_concentration = 2;
+  EXPECT_EQ(Refusal(options),
+            "initial_concentration: got 2 with a stationary distribution, which follows from the "
+            "transitions, must be 1");
+}
+
+// What is never left has no duration that could be seen.
+TEST(HmmOptions, StatesThatAreNotLeftHaveNoFreeDurations) {
+  HmmHyperparameters options = WithPoissonDurations();
+  const auto num_free = [&] { return Make(options).value()->degrees_of_freedom({}); };
+  EXPECT_EQ(num_free(), 2 + 3 + 3 + 3);  // initial, transitions, durations, rates
+  options.transitions = TransitionPattern::kStepwise;
+  EXPECT_EQ(num_free(), 2 + 0 + 2 + 3);
+  options.durations = DurationKind::kNegativeBinomial;
+  EXPECT_EQ(num_free(), 2 + 0 + 4 + 3);
+  options.durations = DurationKind::kFree;
+  EXPECT_EQ(num_free(), 2 + 0 + 2 * 19 + 3);
+  options.durations = DurationKind::kPoisson;
+  options.constraints.tied = {{"duration_rates", {0, 2}}};
+  EXPECT_EQ(num_free(), 2 + 0 + 2 + 3);
+  options.constraints = {.fixed = {{"duration_rates", {0, 2}, {4}}}, .tied = {}};
+  EXPECT_EQ(num_free(), 2 + 0 + 1 + 3);
+}
+
+// Transitions that there are not have no part in priors.
+TEST(HmmOptions, OnlyStatesThatCanStayAreSticky) {
+  HmmHyperparameters options;
+  options.stickiness = 2;
+  options.allowed_transitions = {0, 1, 0, 1, 1, 1, 1, 1, 1};
+  const std::unique_ptr<Model> model = Make(options).value();
+  const std::vector<double> theta = {0.2,  0.3, 0.5,  0,    1, 0, 0.25, 0.5,
+                                     0.25, 0.5, 0.25, 0.25, 1, 2, 3};
+  EXPECT_TRUE(model->Validate(theta).ok()) << model->Validate(theta);
+  EXPECT_DOUBLE_EQ(model->LogPrior(theta), 2 * std::log(0.5) + 2 * std::log(0.25));
+  std::vector<double> never_stays = theta;
+  never_stays[7] = 0;
+  never_stays[8] = 0.75;
+  EXPECT_EQ(model->Validate(never_stays).message(),
+            "transitions[1, 1]: got 0, must be positive with a stickiness of 2; set a stickiness "
+            "of 0, or a small probability");
+}
+
+TEST(HmmOptions, RefusesPriorsThatAreNone) {
+  HmmHyperparameters options = WithPoissonDurations();
+  options.durations = DurationKind::kFree;
   for (const double bad : {0.5, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
     options.duration_concentration = bad;
     EXPECT_NE(Refusal(options).find("duration_concentration: got"), std::string::npos) << bad;
@@ -70,6 +128,7 @@ TEST(HmmOptions, RefusesPriorsThatAreNone) {
        {&HmmHyperparameters::initial_concentration, &HmmHyperparameters::transition_concentration,
         &HmmHyperparameters::stickiness, &HmmHyperparameters::duration_concentration}) {
     HmmHyperparameters large;
+    if (prior == &HmmHyperparameters::duration_concentration) large = options;
     large.*prior = 1e308;
     EXPECT_NE(Refusal(large).find(": got 1e+308, must be at most 1e+100"), std::string::npos);
     large.*prior = 1e100;

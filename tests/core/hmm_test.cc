@@ -15,10 +15,12 @@
 #include "core/em/chain.h"
 #include "core/em/expectation.h"
 #include "core/em/fit.h"
+#include "core/em/update.h"
 #include "core/emission/categorical.h"
 #include "core/emission/gaussian.h"
 #include "core/emission/poisson.h"
 #include "core/latent/mixture.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/chain_data.h"
 #include "tests/core/hmm_cases.h"
@@ -26,6 +28,8 @@
 
 namespace emserve::testing {
 namespace {
+
+using ::testing::ElementsAre;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -365,6 +369,61 @@ TEST(Hmm, RefusesWhatIsNoChain) {
   const std::unique_ptr<Model> model = PoissonHmm(2, table);
   EXPECT_EQ(model->Validate(Theta{0.5, 0.5, 0.9, 0.2, 0.1, 0.9, 1, 2}).message(),
             "transitions[0]: got a sum of 1.1, must be 1 within 1e-06");
+}
+
+// Single sequences teach that others never begin elsewhere. They do, however little density is left
+// for it.
+TEST(Hmm, ASequenceMayBeginWhereHardlyAnyDensityIs) {
+  const Table table =
+      ChainData{{.num_columns = 1, .values = {60, 60, 0, 60}, .weights = {}}, {2, 2}, {}}.ToTable();
+  const std::unique_ptr<Model> model = GaussianHmm(2, table);
+  const Theta theta = {1, 0, 0.5, 0.5, 0.5, 0.5, 0, 60, 1, 1};
+  const HmmPass pass = RunPass(*model, table, theta);
+  const double peak = -0.5 * std::log(2 * M_PI);
+  EXPECT_DOUBLE_EQ(pass.log_density[0], peak - 1800);
+  EXPECT_DOUBLE_EQ(pass.log_density[1], peak - std::log(2));
+  EXPECT_DOUBLE_EQ(pass.log_density[2], peak);
+  EXPECT_THAT(pass.posterior[0], ElementsAre(1, 0));
+  EXPECT_THAT(pass.posterior[1], ElementsAre(0, 1));
+  EXPECT_DOUBLE_EQ(pass.statistics[2], 2);  // both begin in state 0
+}
+
+// A sequence that counts for nothing may also be impossible.
+TEST(Hmm, AnImpossibleSequenceWithoutWeightLeavesNoTrace) {
+  const Table table = ChainData{
+      {.num_columns = 1, .values = {0, 1, 0, 2, 2}, .weights = {}},
+      {3, 2},
+      {1, 0}}.ToTable();
+  const std::unique_ptr<Model> model = CategoricalHmm(2, 3, table);
+  const Theta theta = {1, 0, 0, 1, 0, 1, 0.5, 0.5, 0, 0.5, 0.5, 0};
+  for (const Assignment& assignment : {Assignment{}, Assignment{.kind = Assignment::Kind::kHard}}) {
+    const HmmPass pass = RunPass(*model, table, theta, assignment);
+    EXPECT_TRUE(std::isfinite(pass.log_likelihood));
+    for (const double statistic : pass.statistics) EXPECT_TRUE(std::isfinite(statistic));
+  }
+}
+
+// The past counts in as many sequences as it had.
+TEST(Hmm, AnUpdateCountsOldAndNewSequencesAlike) {
+  const Table table = ChainData{
+      {.num_columns = 1, .values = {9, 0, 9, 9, 0, 0, 9, 0}, .weights = {}},
+      {2, 1, 1, 1, 1, 1, 1},
+      {}}.ToTable();
+  const Theta theta = {1.0 / 3, 2.0 / 3, 0.8, 0.2, 0.4, 0.6, 0.01, 9};
+  const std::unique_ptr<Model> model =
+      WithPast(PoissonHmm(2, table), theta, {.num_observations = 12, .num_sequences = 3});
+  const HmmPass pass = RunPass(*model, table, theta);
+  Theta next(theta.size());
+  std::vector<Repair> repairs;
+  ASSERT_TRUE(model->MStep(theta, pass.statistics, next, {repairs, {}}).ok());
+  EXPECT_NEAR(next[0], (1 + pass.statistics[2]) / 10, 1e-12);
+  // Three sequences of four rows are left nine times.
+  std::vector<double> past(model->statistics().size());
+  model->ExpectedStatistics(theta, 12, 3, past);
+  double departures = 0;
+  for (int pair = 0; pair < 4; ++pair) departures += past[4 + pair];
+  EXPECT_NEAR(departures, 9, 1e-12);
+  EXPECT_NEAR(past[0] + past[1], 12, 1e-12);
 }
 
 // A start or an imported model cannot bring back transitions that there are not.

@@ -112,8 +112,9 @@ TEST_P(KernelsMarkovTest, FilterSmoothAndPairsAreThoseOfTheDefinition) {
       for (int k = 0; k < size; ++k) behind[k] = of_end[k] = ends ? 1 : 0.1 + k % 3;
       if (ends) behind[0] = 77;  // is not read
       Scratch ahead(static_cast<int64_t>(kRows) * PaddedStates(size));
-      SmoothRows(of.chain(), kRows, continues, ends, of.likelihood_.data(), normaliser.data(),
-                 filtered.data(), behind.data(), ahead.data(), smoothed.data());
+      ASSERT_TRUE(SmoothRows(of.chain(), kRows, continues, ends, of.likelihood_.data(),
+                             normaliser.data(), filtered.data(), behind.data(), ahead.data(),
+                             smoothed.data()));
       std::vector<double> pairs(static_cast<size_t>(size) * size + kStatePad, 0.5);
       AddRowPairs(size, kRows, 0.25, continues ? of.before_.data() : nullptr, filtered.data(),
                   ahead.data(), pairs.data());
@@ -219,6 +220,33 @@ TEST(KernelsMarkovLossTest, IsReportedOfWhatIsPositiveAlone) {
   EXPECT_TRUE(all(nullptr));
   of.likelihood_[kStates + 1] = 1e-290;
   EXPECT_FALSE(all(log_likelihood.data()));
+}
+
+// What a message says of the last row's states and the rows say of them: in no double together; in
+// one, but not with one over the row's likelihood; and nothing that both hold possible.
+TEST(KernelsMarkovLossTest, IsReportedOfWhatIsBehind) {
+  constexpr int kStates = 3;
+  const Case of(kStates, 1, 1);
+  std::vector<double> filtered(kStates + kStatePad), smoothed(filtered.size());
+  const std::vector<double> before(kStates, 1.0 / kStates);
+  Scratch ahead(PaddedStates(kStates)), behind(PaddedStates(kStates));
+  const auto smooth = [&](double rare, double message, double normaliser) {
+    filtered = {1, rare, 0};
+    filtered.resize(kStates + kStatePad);
+    behind[0] = 0;
+    behind[1] = message;
+    behind[2] = 1;
+    return SmoothRows(of.chain(), 1, true, false, of.likelihood_.data(), &normaliser,
+                      filtered.data(), behind.data(), ahead.data(), smoothed.data());
+  };
+  EXPECT_FALSE(smooth(1e-279, 1e-99, 1));
+  EXPECT_FALSE(smooth(1e-230, 1e-80, 1));
+  EXPECT_TRUE(smooth(1e-150, 1e-50, 1e-150));
+  EXPECT_EQ(smoothed[0], 0);
+  EXPECT_NEAR(smoothed[1], 1, 1e-14);
+  EXPECT_EQ(smoothed[2], 0);
+  EXPECT_NEAR(ahead[1] / 1e300, of.likelihood_[1], 1e-13);
+  EXPECT_TRUE(smooth(0, 1, 1));
 }
 
 // What is beyond a row of states is no state's, whatever it is.

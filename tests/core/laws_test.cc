@@ -183,7 +183,7 @@ TEST_P(Laws, FitIsEquivariantUnderShiftsAndScales) {
 TEST_P(Laws, ExpectedStatisticsGiveTheParametersBack) {
   if (!GetParam().has_density) GTEST_SKIP() << "nothing is expected of centres alone";
   std::vector<double> statistics(subject_.model->statistics().size());
-  subject_.model->ExpectedStatistics(theta_, 4321, statistics);
+  subject_.model->ExpectedStatistics(theta_, 4321, 7, statistics);
   std::vector<Repair> repairs;
   Theta next(theta_.size());
   ASSERT_TRUE(subject_.model->MStep(theta_, statistics, next, {repairs, {}}).ok());

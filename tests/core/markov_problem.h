@@ -129,8 +129,8 @@ inline Smoothed Plain(const Problem& p, ChainRows rows, const double* weights = 
                             result.filtered.data(), normaliser.data()));
   for (const double n : normaliser) result.log_likelihood += std::log(n);
   result.smoothed = result.filtered;
-  BackwardSmooth(p.chain(), rows, p.likelihood.data(), normaliser.data(), weights,
-                 result.smoothed.data(), result.pairs.data(), scratch.data());
+  EXPECT_TRUE(BackwardSmooth(p.chain(), rows, p.likelihood.data(), normaliser.data(), weights,
+                             result.smoothed.data(), result.pairs.data(), scratch.data()));
   return result;
 }
 

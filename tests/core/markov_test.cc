@@ -348,6 +348,44 @@ TEST(MarkovByHand, LeavingOutSaysWhenItLosesAProbabilityThatMatters) {
   ExpectNear(wide.others, {1, 0, 1, 0, 1.0 / 7, 6.0 / 7, 0.5, 0.5}, 1e-14);
 }
 
+// The rows all but exclude state 1, what follows asks for it or for state 2, which they cannot
+// reach: together they are in no double.
+Problem AllButContradicted() {
+  Problem p(3, 2, false, 1, 3);
+  p.initial = {1, 1e-279, 0};
+  p.transitions = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  p.likelihood = {1, 1, 1, 1, 1, 1};
+  p.TakeLogarithms();
+  return p;
+}
+
+TEST(MarkovByHand, SmoothingSaysWhenItLosesWhatIsBehind) {
+  const Problem p = AllButContradicted();
+  const std::vector<double> behind = {0, 1e-99, 1};
+  const std::vector<double> log_behind = {kImpossible, std::log(1e-99), 0};
+  ChainRows rows = p.rows();
+  rows.behind = behind.data();
+  std::vector<double> filtered(6);
+  std::vector<double> normaliser(2);
+  std::vector<double> scratch(p.chain().num_scratch());
+  ASSERT_TRUE(ForwardFilter(p.chain(), rows, p.likelihood.data(), p.log_likelihood.data(), false,
+                            filtered.data(), normaliser.data()));
+  std::vector<double> smoothed = filtered;
+  std::vector<double> pairs(9);
+  EXPECT_FALSE(BackwardSmooth(p.chain(), rows, p.likelihood.data(), normaliser.data(), nullptr,
+                              smoothed.data(), pairs.data(), scratch.data()));
+  EXPECT_EQ(smoothed, filtered);
+  EXPECT_EQ(pairs, std::vector<double>(9));
+  std::vector<double> others(6);
+  EXPECT_FALSE(LeaveOut(p.chain(), rows, p.likelihood.data(), p.log_likelihood.data(), false,
+                        filtered.data(), others.data(), scratch.data()));
+  rows.behind = log_behind.data();
+  const Smoothed wide = InWide(p, rows);
+  ExpectNear(wide.smoothed, {0, 1, 0, 0, 1, 0}, 1e-12);
+  ExpectNear(p.CountsOfPairs(wide.pairs), {0, 0, 0, 0, 1, 0, 0, 0, 0}, 1e-12);
+  ExpectNear(OutsideInWide(p, rows).others, {0, 1, 0, 0, 1, 0}, 1e-12);
+}
+
 std::string NameOf(const ::testing::TestParamInfo<std::tuple<int, int, bool, int>>& test) {
   const auto& [states, rows, zeros, duration] = test.param;
   return absl::StrCat(states, "states_", rows, "rows", zeros ? "_zeros" : "",

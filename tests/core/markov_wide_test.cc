@@ -162,6 +162,114 @@ TEST(MarkovFarApart, StandsLongChains) {
   }
 }
 
+// Sums that are powers of two, down to where significands end.
+TEST(MarkovFarApart, LikelihoodsThatArePowersOfTwo) {
+  constexpr int kRows = 402;
+  Problem p(2, kRows, false, 1, 3);
+  p.initial = {1, 0};
+  p.transitions = {0.5, 0.5, 0, 1};
+  p.TakeLogarithms();
+  for (const double each : {1.0, 0.5, 0.25, 0.0625}) {
+    std::fill(p.log_likelihood.begin(), p.log_likelihood.end(), std::log(each));
+    p.log_likelihood[1] = p.log_likelihood[2] = -1800;
+    for (int j = 0; j < 2 * kRows; ++j) p.likelihood[j] = std::exp(p.log_likelihood[j]);
+    std::fill_n(p.likelihood.begin() + 4, 2 * kRows - 4, each);
+    const Smoothed wide = InWide(p, p.rows());
+    for (int t = 0; t < kRows; ++t) {
+      EXPECT_NEAR(wide.smoothed[2 * t], t == 0 ? 1 : 0, 1e-12) << t;
+      EXPECT_NEAR(wide.smoothed[2 * t] + wide.smoothed[2 * t + 1], 1, 1e-12) << t;
+    }
+    ExpectNear(p.CountsOfPairs(wide.pairs), {0, 1, 0, kRows - 2}, 1e-12);
+  }
+}
+
+// A state that is not there stays so, however unlikely rows are under the one that is.
+TEST(MarkovFarApart, StandsTheFarthestLogarithms) {
+  constexpr int kRows = 100;
+  Problem p(2, kRows, false, 1, 3);
+  p.initial = {1, 0};
+  p.transitions = {1, 0, 0, 1};
+  p.TakeLogarithms();
+  for (const double far : {-5e19, -1e205, -1e306}) {
+    for (int t = 0; t < kRows; ++t) {
+      p.log_likelihood[2 * t] = far;
+      p.log_likelihood[2 * t + 1] = 0;
+      p.likelihood[2 * t] = 0;
+      p.likelihood[2 * t + 1] = 1;
+    }
+    const Smoothed wide = InWide(p, p.rows());
+    EXPECT_NEAR(wide.log_likelihood / far, kRows, 1e-12);
+    for (int t = 0; t < kRows; ++t) {
+      EXPECT_NEAR(wide.smoothed[2 * t], 1, 1e-12);
+      EXPECT_EQ(wide.smoothed[2 * t + 1], 0);
+    }
+  }
+}
+
+TEST(MarkovFarApart, ALikelihoodThatIsNoNumberShows) {
+  for (const int max_duration : {1, 3}) {
+    for (const double no_number : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+      Problem p(3, 6, true, max_duration, 5);
+      p.log_likelihood[7] = p.likelihood[7] = no_number;
+      EXPECT_TRUE(std::isnan(InWide(p, p.rows()).log_likelihood));
+      Widened wide(p);
+      wide.Forward(p.rows());
+      std::vector<double> out(static_cast<size_t>(p.T) * p.K), message(p.hidden());
+      const std::vector<double> anything(p.hidden(), 1.0);
+      const ChainRows behind{.num_rows = p.T, .before = anything.data()};
+      WidePredict(wide.chain, p.rows(), wide.scores(), out.data(), wide.scratch.data());
+      WideLeaveOut(wide.chain, p.rows(), wide.of_rows(), wide.scores(), out.data(),
+                   wide.scratch.data());
+      WideBackward(wide.chain, behind, wide.of_rows(), message.data(), wide.scratch.data());
+      EXPECT_TRUE(std::any_of(message.begin(), message.end(), [](double m) { return m != m; }));
+    }
+  }
+}
+
+TEST(Wides, AreNoNumberOfWhatIsNone) {
+  const double none = std::nan("");
+  for (const Wide a :
+       {WideExp(none), WideExp(-kImpossible), WideExp(none) * Wide{}, WideExp(none) + WideExp(-1e9),
+        WideExp(0) * WideExp(none), Inverse(WideExp(none))}) {
+    EXPECT_TRUE(std::isnan(LogOf(a)));
+    EXPECT_TRUE(std::isnan(ToDouble(a)));
+    const std::vector<double> significand = {1, a.significand, 1};
+    const std::vector<double> exponent = {3, a.exponent, -5};
+    const ConstWides all{significand.data(), exponent.data()};
+    EXPECT_TRUE(std::isnan(LogOf(SumOf(all, 3))));
+    std::vector<double> doubles(3);
+    ToDoubles(all, {1, -3}, 3, doubles.data());
+    EXPECT_EQ(doubles[0], 1);
+    EXPECT_TRUE(std::isnan(doubles[1]));
+    EXPECT_EQ(doubles[2], 0);
+  }
+  EXPECT_EQ(WideShare(none), 0);
+}
+
+TEST(Wides, StandForAnyLogarithm) {
+  double before = kImpossible;
+  for (double size = 1.7e308; size > 1e-3; size /= 1.9) {
+    EXPECT_NEAR(LogOf(WideExp(-size)) / (1 + size), -size / (1 + size), 1e-15) << size;
+    EXPECT_NEAR(LogOf(WideExp(size)) / (1 + size), size / (1 + size), 1e-15) << size;
+    EXPECT_GT(LogOf(WideExp(-size)), before);
+    before = LogOf(WideExp(-size));
+    EXPECT_EQ(ToDouble(Wide{} * WideExp(size)), 0);
+    EXPECT_EQ((Wide{} * WideExp(size)).exponent, kWideZero);
+  }
+}
+
+TEST(Wides, DoublesOfPowersOfTwo) {
+  for (int power = -600; power <= 600; power += 1) {
+    const Wide a = WideExp(0) * Wide{std::ldexp(1.0, power % 200), 0} *
+                   Wide{std::ldexp(1.0, power - power % 200 - power / 2), 0} *
+                   Wide{std::ldexp(1.0, power / 2), 0};
+    EXPECT_EQ(ToDouble(a), std::ldexp(1.0, power));
+    double one = 0;
+    ToDoubles({&a.significand, &a.exponent}, Inverse(a), 1, &one);
+    EXPECT_EQ(one, 1) << power;
+  }
+}
+
 TEST(Wides, AddAndMultiply) {
   const auto close = [](Wide a, double log) {
     EXPECT_NEAR(LogOf(a), log, 1e-14 * std::abs(log) + 1e-14);

@@ -57,6 +57,18 @@ TEST(Sequences, FollowEachOtherByTheirLengths) {
   EXPECT_EQ(sequences.first_row(3), 6);
 }
 
+// As doubles these are one number.
+TEST(Sequences, IntegersDifferInTheirLastDigit) {
+  const std::vector<int64_t> numbers = {1500000000000000001, 1500000000000000001,
+                                        1500000000000000002, 1500000000000000000};
+  Cells cells;
+  cells.bytes = reinterpret_cast<const std::byte*>(numbers.data());
+  cells.type = ElementType::kInt64;
+  cells.num_rows = 4;
+  cells.num_columns = 1;
+  EXPECT_EQ(LengthsOf(Sequences::FromColumn(cells, 0).value()), (std::vector<int64_t>{2, 1, 1}));
+}
+
 TEST(Sequences, RefuseLengthsThatDoNotFillTheTable) {
   EXPECT_EQ(MessageOf(Sequences::FromLengths(std::vector<int64_t>{2, 0, 1}, 3)),
             "lengths[1]: got 0, must be 1 to 1, the rows that the sequences before it leave");
@@ -126,8 +138,6 @@ TEST(SequencesOfATable, AreReadBlockByBlock) {
         EXPECT_EQ(block.begins[t] != 0, row == 0 || row == 3 || row == 4);
         EXPECT_EQ(block.sequence_weights[t], row < 3 ? 1 : row == 3 ? 0.5 : 2);
       }
-      const int64_t end = first + count;
-      EXPECT_EQ(block.continues, end == 1 || end == 2 || end == 5) << first << " " << count;
     }
   }
 }

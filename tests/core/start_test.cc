@@ -359,7 +359,10 @@ TEST(Starts, NeighboursEndWithTheirSequence) {
                         0, [] { return false; }, expectation, thetas[joined], repairs)
                     .ok());
   }
-  EXPECT_NE(thetas[0], thetas[1]);
+  // Of what states emit: where the sequences are cut shows in transitions anyway.
+  constexpr std::ptrdiff_t kOfChain = 3 + 9;
+  EXPECT_FALSE(
+      std::equal(thetas[0].begin() + kOfChain, thetas[0].end(), thetas[1].begin() + kOfChain));
 }
 
 TEST(Starts, MoreStatesThanAgglomerationMergesAreRefusedByTheirName) {

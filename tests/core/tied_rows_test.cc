@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,8 @@ Theta Even(const SimplexRows& rows, size_t size) {
 
 Theta Maximum(const SimplexRows& rows, const Theta& counts, const Theta& now) {
   Theta next(counts.size());
-  rows.Maximize(counts, std::vector<char>(counts.size() / rows.size()), now, next);
+  EXPECT_TRUE(
+      rows.Maximize(counts, std::vector<char>(counts.size() / rows.size()), now, next, {}).ok());
   return next;
 }
 Theta Maximum(const SimplexRows& rows, const Theta& counts) {
@@ -123,15 +125,21 @@ TEST(TiedRowsMaximize, KeepsRowsThatNothingSpeaksFor) {
   const SimplexRows rows = Tied(3, 3, {{0, 4}});
   const Theta now = {.5, .2, .3, .1, .5, .4, .7, .1, .2};
   Theta next(9);
-  rows.Maximize(Theta{0, 0, 0, 0, 0, 0, 1, 1, 2}, std::vector<char>{1, 1, 0}, now, next);
+  EXPECT_TRUE(
+      rows.Maximize(Theta{0, 0, 0, 0, 0, 0, 1, 1, 2}, std::vector<char>{1, 1, 0}, now, next, {})
+          .ok());
   EXPECT_EQ(next, (Theta{.5, .2, .3, .1, .5, .4, .25, .25, .5}));
   // Row 1 moves the tied element; what row 0 has besides keeps its ratio.
-  rows.Maximize(Theta{0, 0, 0, 1, 6, 3, 1, 1, 2}, std::vector<char>{1, 0, 0}, now, next);
+  EXPECT_TRUE(
+      rows.Maximize(Theta{0, 0, 0, 1, 6, 3, 1, 1, 2}, std::vector<char>{1, 0, 0}, now, next, {})
+          .ok());
   EXPECT_THAT(next, Pointwise(DoubleNear(1e-6), Theta{.6, .16, .24, .1, .6, .3, .25, .25, .5}));
   ExpectSums(rows, next);
   // 0 stays 0.
   const Theta zero = {.5, 0, .5, .1, .5, .4, .7, .1, .2};
-  rows.Maximize(Theta{0, 0, 0, 1, 6, 3, 1, 1, 2}, std::vector<char>{1, 0, 0}, zero, next);
+  EXPECT_TRUE(
+      rows.Maximize(Theta{0, 0, 0, 1, 6, 3, 1, 1, 2}, std::vector<char>{1, 0, 0}, zero, next, {})
+          .ok());
   EXPECT_THAT(next, Pointwise(DoubleNear(1e-14), Theta{.6, 0, .4, .1, .6, .3, .25, .25, .5}));
   EXPECT_EQ(next[1], 0);
 }
@@ -328,6 +336,18 @@ TEST(TiedRowsInHmm, FitsClimbWithAsManyParametersAsAreFree) {
       EXPECT_TRUE(model->Validate(theta).ok());
     }
   }
+}
+
+TEST(TiedRows, MaximizingEndsOnceItIsAskedTo) {
+  const SimplexRows rows = Tied(3, 3, {{0, 4}});
+  const Theta now = Even(rows, 9);
+  Theta next(9);
+  std::stop_source stop;
+  const std::vector<char> none(3);
+  const Theta counts = {4, 2, 1, 1, 6, 3, 1, 1, 2};
+  EXPECT_TRUE(rows.Maximize(counts, none, now, next, stop.get_token()).ok());
+  stop.request_stop();
+  EXPECT_TRUE(absl::IsCancelled(rows.Maximize(counts, none, now, next, stop.get_token())));
 }
 
 }  // namespace

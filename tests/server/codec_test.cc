@@ -117,9 +117,10 @@ TEST(CodecTest, ReportsComeBackTheSame) {
                  .evaluations = 14};
   report.total_iterations = 30;
   report.total_evaluations = 40;
-  report.past_observations = 2.5;
+  report.past = {2.5, 3};
   report.criteria = {.degrees_of_freedom = 5,
                      .num_observations = 7,
+                     .num_sequences = 4,
                      .aic = 1,
                      .bic = 2,
                      .icl = 3,
@@ -147,7 +148,9 @@ TEST(CodecTest, ReportsComeBackTheSame) {
   EXPECT_EQ(back.best.evaluations, 14);
   EXPECT_EQ(back.restarts[1].evaluations, 14);
   EXPECT_EQ(back.total_evaluations, 40);
-  EXPECT_EQ(back.past_observations, 2.5);
+  EXPECT_EQ(back.past.num_observations, 2.5);
+  EXPECT_EQ(back.past.num_sequences, 3);
+  EXPECT_EQ(back.criteria.num_sequences, 4);
   EXPECT_FALSE(back.optima[0].degenerate);
   EXPECT_TRUE(back.optima[1].degenerate);
 
@@ -185,6 +188,9 @@ TEST(CodecTest, ReportsComeBackTheSame) {
           [](auto& r) { r.mutable_criteria()->set_separation(0, HUGE_VAL); });
   refused("report.past_observations: got -1", [](auto& r) { r.set_past_observations(-1); });
   refused("report.past_observations: got inf", [](auto& r) { r.set_past_observations(HUGE_VAL); });
+  refused("report.past_sequences: got -1", [](auto& r) { r.set_past_sequences(-1); });
+  refused("report.criteria.num_sequences: got -1",
+          [](auto& r) { r.mutable_criteria()->set_num_sequences(-1); });
   refused("report.optima.count", [](auto& r) { r.mutable_optima(0)->set_count(-1); });
 }
 
@@ -210,6 +216,9 @@ TEST(PredictionCodecTest, OnlyAFewCheapRowsAreQuick) {
   EXPECT_FALSE(IsQuick(Umbrellas(), request));
   request.mutable_table()->mutable_values()->Truncate(1);
   request.set_forecast_horizon(1);
+  EXPECT_FALSE(IsQuick(Umbrellas(), request));
+  request.Clear();
+  for (int i = 0; i < 2000; ++i) request.add_outputs(v1::PREDICTION_OUTPUT_LABELS);
   EXPECT_FALSE(IsQuick(Umbrellas(), request));
 }
 

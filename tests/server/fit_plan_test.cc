@@ -341,12 +341,12 @@ TEST_F(FitPlanTest, AnUpdateWithOneHalfOfTheFitOfTheOtherIsTheFitOfAll) {
   request.update.emplace();
   const auto updated = Fitted(request).version;
   EXPECT_THAT(updated->theta, Pointwise(DoubleNear(1e-6), expected));
-  EXPECT_EQ(updated->report->past_observations, 100);
+  EXPECT_EQ(updated->report->past.num_observations, 100);
   EXPECT_EQ(updated->report->criteria.num_observations, 172);
 
   // The past of a past counts too; less of it is forgotten in proportion.
   const auto twice = Fitted(request).version;
-  EXPECT_EQ(twice->report->past_observations, 272);
+  EXPECT_EQ(twice->report->past.num_observations, 272);
   request.start_model = "models/m/versions/2";
   request.update->weight = 1e-9;
   const auto forgotten = Fitted(request).version;
@@ -572,7 +572,7 @@ TEST_F(FitPlanTest, AnUpdateStartsFromTheVersionOfItsSubmission) {
     WorkRun run(server_.pool, server_.clock.get());
     const auto result = run.Run(*work);
     ASSERT_THAT(result, IsOk());
-    EXPECT_EQ(std::get<FitJobResult>(*result).report->past_observations, 272);
+    EXPECT_EQ(std::get<FitJobResult>(*result).report->past.num_observations, 272);
   }
 }
 
@@ -649,7 +649,7 @@ TEST_F(FitPlanTest, APastThatIsNoNumberOfObservationsIsRefused) {
     ModelVersion version = TwoClusterVersion();
     auto report = std::make_shared<FitReport>();
     report->criteria.num_observations = past > 0 ? past : 0;
-    report->past_observations = past;
+    report->past.num_observations = past;
     version.report = report;
     ASSERT_THAT(server_.registry.Add("imported", std::move(version)), IsOk());
     FitRequest request = InlineRequest(TwoClusters(20, 2, 1), {"x", "y"});

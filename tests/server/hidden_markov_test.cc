@@ -287,6 +287,23 @@ TEST_F(HiddenMarkovFitTest, AColumnAndLengthsCutAlike) {
   EXPECT_NE(Fitted(by_lengths).version->theta, cut->theta);
 }
 
+// A wrong column, or rows in the wrong table.
+TEST_F(HiddenMarkovFitTest, SequencesOfOneRowEachAreWarnedOf) {
+  const auto warnings = [this](std::optional<SequenceSource> sequences) {
+    FitRequest request = Earthquakes();
+    request.source.columns = {"count"};
+    request.source.sequences = std::move(sequences);
+    request.options.max_iterations = 2;
+    const auto work = MakeFitWork(std::move(request), environment(), "job-1").value();
+    WorkRun run(server_.pool, server_.clock.get());
+    EXPECT_THAT(run.Run(*work), IsOk());
+    return run.Warnings("NO_TRANSITIONS").size();
+  };
+  EXPECT_EQ(warnings(Lengths(std::vector<int64_t>(107, 1))), 1u);
+  EXPECT_EQ(warnings(Lengths({106, 1})), 0u);
+  EXPECT_EQ(warnings(std::nullopt), 0u);
+}
+
 TEST_F(HiddenMarkovFitTest, SequencesSurviveInFloat32) {
   FitRequest request = Earthquakes();
   request.source.sequences = Column("era");
@@ -397,6 +414,26 @@ TEST_F(HiddenMarkovFitTest, HeldSequencesCount) {
   EXPECT_EQ(held(Lengths(ones, std::vector<double>(107, 1.0))), without + 107 * 16);
 }
 
+// As many as they had: initial probabilities are counted in sequences.
+TEST_F(HiddenMarkovFitTest, AnUpdateKnowsTheSequencesOfItsPast) {
+  FitRequest request = Earthquakes();
+  request.source.columns = {"count"};
+  request.source.sequences = Lengths({40, 67}, {1, 0.5});
+  const auto old = Fitted(request).version;
+  EXPECT_EQ(old->report->criteria.num_sequences, 1.5);
+  EXPECT_EQ(old->report->past.num_sequences, 0);
+  request.options.start = StartMethod::kGiven;
+  request.options.restarts = 1;
+  request.start_model = "models/m";
+  request.update.emplace();
+  const auto updated = Fitted(request).version;
+  EXPECT_EQ(updated->report->past.num_observations, 107);
+  EXPECT_EQ(updated->report->past.num_sequences, 1.5);
+  // Less of the past is forgotten in proportion.
+  request.update->weight = 107;
+  EXPECT_EQ(Fitted(request).version->report->past.num_sequences, 1.5);
+}
+
 class HiddenMarkovDatasetTest : public FitTest {
  protected:
   HiddenMarkovDatasetTest() { EXPECT_THAT(server_.registry.Add("m", Umbrellas()), IsOk()); }
@@ -420,6 +457,7 @@ TEST_F(HiddenMarkovDatasetTest, EveryRowTellsItsSequencesFigures) {
   auto work = MakePredictWork(
       Request(SequenceSource{.column = "day", .lengths = {}, .weights = {}}), predictions(), "j");
   ASSERT_THAT(work, IsOk());
+  EXPECT_EQ((*work)->held_bytes(), 2 * 8);  // where the sequences begin
   WorkRun run(server_.pool, server_.clock.get());
   ASSERT_THAT(run.Run(**work), IsOk());
   const auto content = server_.datasets.Content("out").value();

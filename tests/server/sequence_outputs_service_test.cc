@@ -154,6 +154,8 @@ TEST_F(SequenceOutputsServiceTest, BadOptionsAreRefusedByTheirField) {
   refused(v1::PREDICTION_OUTPUT_LABELS, 2, std::nullopt, "forecast_horizon");
   refused(v1::PREDICTION_OUTPUT_FORECASTS, std::nullopt, 2, "num_paths");
   refused(static_cast<v1::PredictionOutput>(99), std::nullopt, std::nullopt, "outputs[0]");
+  EXPECT_THAT(Predict(Ask({1}, std::vector(20, v1::PREDICTION_OUTPUT_LABELS)), &none),
+              IsBadField(kInvalid, "outputs"));
 
   v1::FitRequest mixture = FaithfulFit(2);
   mixture.mutable_fit()->set_model_id("geyser");
