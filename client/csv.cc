@@ -64,18 +64,30 @@ class TableReader {
     RecordReader records(text, options_.separator);
     std::vector<std::string_view> fields;
     absl::StatusOr<bool> more = records.Next(fields);
+    int64_t num_blank = 0;
+    while (more.ok() && *more && records.is_blank()) {
+      ++num_blank;
+      more = records.Next(fields);
+    }
     if (!more.ok()) return At(records.line(), more.status());
     if (!*more) {
       return absl::InvalidArgumentError(
           absl::StrCat(source_, ": got an empty file, must have a header and at least one row"));
     }
     absl::Status status = ChooseColumns(records.line(), fields);
-    if (status.ok() && !has_header()) status = AddRow(records.line(), fields);
+    if (status.ok() && !has_header()) {
+      for (int64_t line = 1; num_fields_ == 1 && line <= num_blank; ++line) AddBlankRow(line);
+      status = AddRow(records.line(), fields);
+    }
     while (status.ok()) {
       more = records.Next(fields);
       if (!more.ok()) return At(records.line(), more.status());
       if (!*more) break;
-      status = AddRow(records.line(), fields);
+      if (records.is_blank()) {
+        AddBlankRow(records.line());
+      } else {
+        status = AddRow(records.line(), fields);
+      }
     }
     if (!status.ok()) return status;
     return Finish();
@@ -253,7 +265,25 @@ class TableReader {
     }
   }
 
+  // An empty line is how a table of one column has a missing cell. In any other a row is gone, and
+  // nobody can say which cells it had, unless nothing follows.
+  void AddBlankRow(int64_t line) {
+    if (num_blank_++ == 0) first_blank_ = line;
+    if (num_fields_ > 1) return;
+    for (Holes& holes : holes_) {
+      if (holes.missing == 0) holes.missing = line;
+      result_.table.values.push_back(std::numeric_limits<double>::quiet_NaN());
+    }
+    ++result_.table.num_rows;
+  }
+
   absl::Status AddRow(int64_t line, const std::vector<std::string_view>& fields) {
+    if (num_blank_ > 0 && num_fields_ > 1) {
+      return At(first_blank_, absl::InvalidArgumentError(absl::StrCat(
+                                  "got an empty line, must have ", num_fields_,
+                                  " cells; take it out, or ", "write a row of missing cells")));
+    }
+    num_blank_ = 0;
     if (fields.size() != num_fields_) {
       return At(line, absl::InvalidArgumentError(
                           absl::StrCat("got ", fields.size(), " fields, must be ", num_fields_,
@@ -318,6 +348,11 @@ class TableReader {
       for (const size_t c : kept) table.levels.push_back(std::move(categories_[c].texts));
     }
     FindHoles(kept);
+    if (num_fields_ == 1 && num_blank_ > 0) {
+      result_.notes.push_back(absl::StrCat(source_, ": took ", num_blank_, " empty line",
+                                           num_blank_ > 1 ? "s" : "", " at its end as row",
+                                           num_blank_ > 1 ? "s" : "", " with a missing cell"));
+    }
     if (!left_out.empty()) {
       const size_t width = kinds_.size();
       size_t to = 0;
@@ -359,6 +394,9 @@ class TableReader {
   const std::string& source_;
   const CsvOptions& options_;
   size_t num_fields_ = 0;
+  // Empty lines since the last row.
+  int64_t num_blank_ = 0;
+  int64_t first_blank_ = 0;
   std::vector<size_t> chosen_;  // field of each column of the table
   std::vector<Kind> kinds_;
   std::vector<Holes> holes_;            // of each column

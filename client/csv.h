@@ -1,8 +1,11 @@
 // Tables as CSV (RFC 4180).
 //
 // Reading: the first record is the header, UTF-8. Fields may be quoted, records end in LF or CRLF,
-// a byte order mark and lines without any field are skipped. An empty field, NA, NaN (in any case)
-// and ? are missing values.
+// a byte order mark is skipped. An empty field, NA, NaN (in any case) and ? are missing values.
+//
+// Empty lines: in a file of one column each is a row with a missing cell, also at the end, where a
+// note tells so. In any other they are errors with their line, but for those after the last row.
+// Before a header they are skipped.
 //
 // Which columns are read: the chosen ones, all of which must be numbers; or, if none are chosen,
 // every column that has a name and whose first non-missing field is a number. The columns that are
@@ -47,7 +50,7 @@ struct CsvOptions {
 
 struct CsvTable {
   Table table;
-  // What a person should know: columns that were left out.
+  // What a person should know: columns that were left out, empty lines at the end.
   std::vector<std::string> notes;
   // OK if no cell is infinite, and if none is missing; otherwise InvalidArgument about the first
   // one that is, with its line: for those who cannot use such a table.

@@ -8,16 +8,13 @@
 namespace emserve::client {
 
 absl::StatusOr<bool> RecordReader::Next(std::vector<std::string_view>& fields) {
-  while (!rest_.empty()) {
-    line_ = next_line_;
-    fields.clear();
-    unquoted_.clear();
-    if (absl::Status status = ReadRecord(fields); !status.ok()) return status;
-    const bool blank = fields.size() == 1 && !quoted_ &&
-                       fields[0].find_first_not_of(" \t") == std::string_view::npos;
-    if (!blank) return true;
-  }
-  return false;
+  fields.clear();
+  unquoted_.clear();
+  if (rest_.empty()) return false;
+  line_ = next_line_;
+  if (absl::Status status = ReadRecord(fields); !status.ok()) return status;
+  is_blank_ = fields.size() == 1 && !quoted_ && Trim(fields[0]).empty();
+  return true;
 }
 
 absl::Status RecordReader::ReadRecord(std::vector<std::string_view>& fields) {

@@ -17,12 +17,14 @@ class RecordReader {
  public:
   RecordReader(std::string_view text, char separator) : rest_(text), separator_(separator) {}
 
-  // Reads the next record that is not blank into `fields`, valid until the next call. False at the
-  // end of the text; a quote that is not closed is an error.
+  // Reads the next record into `fields`, valid until the next call. False at the end of the text,
+  // where the last line feed ends a record and begins none; a quote that is not closed is an error.
   absl::StatusOr<bool> Next(std::vector<std::string_view>& fields);
 
   // Line, from 1, where the last record began.
   int64_t line() const { return line_; }
+  // True if the last record is a line without anything but spaces and tabs, not even a quote.
+  bool is_blank() const { return is_blank_; }
 
  private:
   absl::Status ReadRecord(std::vector<std::string_view>& fields);
@@ -33,6 +35,7 @@ class RecordReader {
   int64_t line_ = 1;
   int64_t next_line_ = 1;
   bool quoted_ = false;
+  bool is_blank_ = false;
   std::vector<std::string> unquoted_;
   std::vector<std::pair<size_t, size_t>> pending_;
 };

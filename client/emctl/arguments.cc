@@ -43,7 +43,9 @@ constexpr char kFooter[] =
 
 constexpr char kDataHelp[] =
     "CSV with a header, TSV or .npy; - for the standard input.\n"
-    "Columns of text are left out, unless they hold the categories of a family that takes them";
+    "Columns of text are left out, unless they hold the categories of a family that takes them.\n"
+    "An empty line is a row with a missing cell if there is one column, else an error, but at\n"
+    "the end";
 
 // Of emctl sample, a field of SequenceLengths.
 constexpr SpecOption kLengthsToDraw[] = {

@@ -39,15 +39,44 @@ TEST(ParseCsv, ReadsHeaderAndRows) {
   EXPECT_THAT(csv.notes, IsEmpty());
 }
 
-TEST(ParseCsv, UnderstandsQuotesWindowsLineEndsBlankLinesAndAByteOrderMark) {
-  const CsvTable csv =
-      Parsed("\xEF\xBB\xBF\"a, \"\"x\"\"\", \"b\r\n\r\n\"1\",2\r\n\n  \n3,\" 4\"\r\n5,6");
+TEST(ParseCsv, UnderstandsQuotesWindowsLineEndsAndAByteOrderMark) {
+  const CsvTable csv = Parsed("\xEF\xBB\xBF\"a, \"\"x\"\"\", \"b\r\n\"1\",2\r\n3,\" 4\"\r\n5,6");
   EXPECT_THAT(csv.table.columns, ElementsAre("a, \"x\"", "\"b"));
   EXPECT_THAT(csv.table.values, ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+TEST(ParseCsv, TakesTheEmptyLinesOfOneColumnAsMissingCells) {
+  const auto nan = NanSensitiveDoubleEq(kNaN);
+  const CsvTable csv = Parsed("count\n10\n\n20\n\n\n");
+  EXPECT_EQ(csv.table.num_rows, 5);
+  EXPECT_THAT(csv.table.values, ElementsAre(10, nan, 20, nan, nan));
+  EXPECT_THAT(csv.notes, ElementsAre("f.csv: took 2 empty lines at its end as rows with a missing "
+                                     "cell"));
+  EXPECT_EQ(csv.complete.message(), "f.csv:3: column \"count\": is missing; leave the row out");
+  const CsvTable windows = Parsed("\r\ncount\r\n \t\r\n10\r\n\r\n20");
+  EXPECT_THAT(windows.table.values, ElementsAre(nan, 10, nan, 20));
+  EXPECT_THAT(windows.notes, IsEmpty());
+  EXPECT_THAT(Parsed("\n10\n\n20\n", {.header = false}).table.values,
+              ElementsAre(nan, 10, nan, 20));
+  const CsvTable named = Parsed("c\nred\n\nblue\n", {.all_categories = true});
+  EXPECT_THAT(named.table.values, ElementsAre(1, nan, 0));
+  EXPECT_THAT(Error("count\n10\n\nx\n"), HasSubstr("f.csv:4: column \"count\": got \"x\""));
+  EXPECT_THAT(Error("\n\n"), HasSubstr("empty file"));
+}
+
+TEST(ParseCsv, RefusesEmptyLinesAmongRowsOfManyColumns) {
+  EXPECT_EQ(Error("a,b\n1,2\n\n \n3,4\n"),
+            "f.csv:3: got an empty line, must have 2 cells; take it out, or write a row of missing "
+            "cells");
+  EXPECT_THAT(Error("a,b\n\n1,2\n"), HasSubstr("f.csv:2: got an empty line"));
+  EXPECT_THAT(Error("1,2\r\n\r\n3,4\r\n", {.header = false}),
+              HasSubstr("f.csv:2: got an empty line"));
+  EXPECT_THAT(Parsed("\n\na,b\n1,2\n,\n3,4\n\n  \n").table.values,
+              ElementsAre(1, 2, NanSensitiveDoubleEq(kNaN), NanSensitiveDoubleEq(kNaN), 3, 4));
+}
+
 TEST(ParseCsv, CountsLinesInsideQuotes) {
-  EXPECT_THAT(Error("\"a\nb\",c\n1,2\n\n3,x\n"),
+  EXPECT_THAT(Error("\n\"a\nb\",c\n1,2\n3,x\n"),
               HasSubstr("f.csv:5: column \"c\": got \"x\", must be a number"));
 }
 
@@ -140,7 +169,7 @@ TEST(ParseCsv, RefusesAFirstLineOfNumbersUnlessToldWhatItIs) {
 
 TEST(ParseCsv, NamesTheLineOfTheFirstCellThatIsMissingOrInfinite) {
   EXPECT_TRUE(Parsed("a,t\n1,red\n2,\n").complete.ok());
-  const CsvTable csv = Parsed("a,b\n\n1,2\n3,NA\n,5\n");
+  const CsvTable csv = Parsed("\na,b\n1,2\n3,NA\n,5\n");
   EXPECT_EQ(csv.complete.message(), "f.csv:4: column \"b\": is missing; leave the row out");
   EXPECT_TRUE(csv.finite.ok());
   EXPECT_EQ(Parsed("a,b\n1,2\n-inf,\n").finite.message(),

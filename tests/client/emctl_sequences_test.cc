@@ -227,6 +227,47 @@ TEST_F(EmctlSequences, AreForecastCheckedAndDecodedInManyWays) {
               1e-9);
 }
 
+// An empty line of a file of one column is a step that nobody saw, as NA is.
+TEST_F(EmctlSequences, KeepTheStepsOfEmptyLines) {
+  const client::Table quakes = ParseTable(ReadAll(kEarthquakes));
+  std::string empty;
+  std::string words;
+  for (size_t i = 0; i < static_cast<size_t>(quakes.num_rows); ++i) {
+    const bool is_missing = i == 0 || i % 10 == 5;
+    absl::StrAppend(&empty, is_missing ? "" : absl::StrCat(quakes.values[2 * i + 1]), "\n");
+    absl::StrAppend(&words, is_missing ? "NA" : absl::StrCat(quakes.values[2 * i + 1]), "\n");
+  }
+  empty += "\n\n";
+  words += "NA\nNA\n";
+  const auto fit = [&](const std::string& text, const char* name, const Words& more) {
+    return RunJson(
+        With({"fit", "poisson-hmm", "--data", dir_.Write(name, text), "--states", "2"}, more));
+  };
+  const Json expected = fit("count\n" + words, "na.csv", {"--model", "quakes"});
+  EXPECT_EQ(expected["num_rows"], 109);
+  const Json document = fit("count\n" + empty, "empty.csv", {});
+  EXPECT_EQ(document["num_rows"], 109);
+  EXPECT_EQ(document["parameters"], expected["parameters"]);
+  EXPECT_EQ(fit(empty, "bare.csv", {"--no-header"})["parameters"], expected["parameters"]);
+
+  const Words predict = {"predict", "quakes", "--outputs", "labels,filtered", "--data"};
+  const Outcome rows = Run(With(predict, {dir_.path("empty.csv")}));
+  EXPECT_THAT(rows.error, HasSubstr("took 2 empty lines at its end as rows with a missing cell"));
+  EXPECT_EQ(ParseTable(rows.output).num_rows, 109);
+  EXPECT_EQ(rows.output, Run(With(predict, {dir_.path("na.csv")})).output);
+  EXPECT_EQ(rows.output, Run(With(predict, {dir_.path("bare.csv"), "--no-header"})).output);
+
+  const Json dataset = RunJson({"datasets", "upload", dir_.path("empty.csv"), "--id", "steps"});
+  EXPECT_EQ(dataset["num_rows"], 109);
+  EXPECT_EQ(dataset["columns"][0]["summary"]["num_missing"], 14);
+  const std::string states = dir_.Write("states.csv", "s\nup\n\nup\ndown\n\n");
+  EXPECT_EQ(RunJson({"fit", "categorical-hmm", "--data", states})["num_rows"], 5);
+
+  EXPECT_THAT(Refused({"predict", "quakes", "--data",
+                       dir_.Write("gap.csv", "year,count\n1900,13\n\n1902,8\n")}),
+              HasSubstr("gap.csv:3: got an empty line, must have 2 cells"));
+}
+
 TEST_F(EmctlSequences, AreDrawnOneByOne) {
   RunJson(Quakes({"--model", "quakes"}));
   const Words draw = {"sample", "quakes", "--sequence-lengths", "5,3", "--seed", "7"};
