@@ -124,7 +124,7 @@ struct PredictOptions {
   // than `chunk_rows` travels in a message by itself; a message that is too large for the server is
   // refused. Default: Predict takes one sequence of all rows; a stream to a model of sequences goes
   // on from message to message, each row predicted by those before it, and ends with
-  // Unavailable after a broken connection.
+  // Unavailable after a broken connection; so does one to a model that cannot be looked up then.
   std::vector<int64_t> sequence_lengths = {};
   // Rows per message of a stream, at least 1. Default (0): about 1 MiB, at most 16384.
   int64_t chunk_rows = 0;

@@ -183,9 +183,14 @@ absl::Status Client::StreamPredict(const std::string& version, const Table& tabl
     if (cursor.done == 0) continue;
     if (!goes_on.has_value()) {
       const absl::StatusOr<v1::ModelVersion> model = GetModelVersion(cursor.model);
-      if (model.ok()) goes_on = model->spec().model().has_hidden_markov();
+      if (!model.ok()) {
+        return absl::UnavailableError(absl::StrCat(
+            "the stream ended at row ", cursor.done, ", and whether it ended within a sequence ",
+            "cannot be found out: ", model.status().message(), "; say sequence_lengths"));
+      }
+      goes_on = model->spec().model().has_hidden_markov();
     }
-    if (goes_on.value_or(false)) {
+    if (*goes_on) {
       return absl::UnavailableError(
           absl::StrCat("the stream ended at row ", cursor.done,
                        ", and a sequence cannot be taken up in its middle; say sequence_lengths"));

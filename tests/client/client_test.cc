@@ -12,6 +12,7 @@
 namespace emserve::client {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -307,6 +308,53 @@ TEST_F(ClientTest, ResumesABrokenPredictionWithTheSameVersion) {
   EXPECT_EQ(next, 1000);
   EXPECT_EQ(server_.predictions.models[0], "models/m@prod");
   EXPECT_EQ(server_.predictions.models[1], "models/m/versions/1");
+}
+
+// A new stream begins a new sequence, which the rest of a broken one is not.
+TEST_F(ClientTest, DoesNotResumeAPredictionWithinASequence) {
+  server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse&) {
+    return answer == 2 ? Broken() : grpc::Status::OK;
+  };
+  server_.models.version.mutable_spec()->mutable_model()->mutable_hidden_markov();
+  int64_t rows = 0;
+  const absl::Status status = client_->StreamPredict(
+      "models/m@prod", SomeTable(100), {.chunk_rows = 10}, [&rows](const Prediction& prediction) {
+        rows += prediction.num_rows;
+        return absl::OkStatus();
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(),
+            "the stream ended at row 20, and a sequence cannot be taken up in its middle; say "
+            "sequence_lengths");
+  EXPECT_EQ(rows, 20);
+  EXPECT_THAT(server_.predictions.models, ElementsAre("models/m@prod"));
+  EXPECT_THAT(server_.models.lookups, ElementsAre("models/m/versions/1"));
+}
+
+TEST_F(ClientTest, DoesNotResumeAPredictionOfAModelThatItMayNotSee) {
+  server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse&) {
+    return answer == 2 ? Broken() : grpc::Status::OK;
+  };
+  server_.models.status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not for you");
+  const auto sink = [](const Prediction&) { return absl::OkStatus(); };
+  const absl::Status status =
+      client_->StreamPredict("models/m", SomeTable(100), {.chunk_rows = 10}, sink);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("ended at row 20"), HasSubstr("not for you")));
+  EXPECT_EQ(server_.predictions.models.size(), 1u);
+}
+
+// Before the first answer nothing can have been lost.
+TEST_F(ClientTest, BeginsASequenceAgainWithoutAskingForItsModel) {
+  server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse&) {
+    return answer == 0 ? Broken() : grpc::Status::OK;
+  };
+  server_.models.status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not for you");
+  const auto sink = [](const Prediction&) { return absl::OkStatus(); };
+  EXPECT_TRUE(client_->StreamPredict("models/m", SomeTable(100), {.chunk_rows = 10}, sink).ok());
+  EXPECT_EQ(server_.predictions.models.size(), 2u);
+  EXPECT_TRUE(server_.models.lookups.empty());
 }
 
 TEST_F(ClientTest, StreamsWholeSequencesAlsoAfterABrokenConnection) {

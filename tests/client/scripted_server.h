@@ -14,6 +14,7 @@
 #include "client/client.h"
 #include "emserve/v1/dataset_service.grpc.pb.h"
 #include "emserve/v1/job_service.grpc.pb.h"
+#include "emserve/v1/model_service.grpc.pb.h"
 #include "emserve/v1/prediction_service.grpc.pb.h"
 #include "emserve/v1/system_service.grpc.pb.h"
 #include "google/rpc/status.pb.h"
@@ -256,6 +257,22 @@ class ScriptedPredictions : public v1::PredictionService::Service {
   int answers_ = 0;
 };
 
+// One version, of a mixture unless told otherwise.
+class ScriptedModels : public v1::ModelService::Service {
+ public:
+  v1::ModelVersion version;
+  grpc::Status status;               // of each answer
+  std::vector<std::string> lookups;  // names that were asked for
+
+ private:
+  grpc::Status GetModelVersion(grpc::ServerContext*, const v1::GetModelVersionRequest* request,
+                               v1::GetModelVersionResponse* response) override {
+    lookups.push_back(request->name());
+    *response->mutable_model_version() = version;
+    return status;
+  }
+};
+
 // All of them, listening.
 class ScriptedServer {
  public:
@@ -265,6 +282,7 @@ class ScriptedServer {
     builder.RegisterService(&system_);
     builder.RegisterService(&datasets);
     builder.RegisterService(&jobs);
+    builder.RegisterService(&models);
     builder.RegisterService(&predictions);
     server_ = builder.BuildAndStart();
   }
@@ -286,6 +304,7 @@ class ScriptedServer {
 
   ScriptedDatasets datasets;
   ScriptedJobs jobs;
+  ScriptedModels models;
   ScriptedPredictions predictions;
 
  private:
