@@ -176,7 +176,9 @@ void ExcludeEachOther(CLI::App* app, const std::vector<std::string>& names) {
 
 void AddCommon(CLI::App* app, CommonOptions& common) {
   client::ConnectOptions& connect = common.connect;
-  app->add_flag("--json", common.json, "One JSON document on the standard output, of an error too")
+  app->add_flag("--json", common.json,
+                "One JSON document on the standard output, of an error too. Infinite numbers are\n"
+                "the strings \"Infinity\" and \"-Infinity\", missing ones null")
       ->group("Output");
   app->add_flag("-q,--quiet", common.quiet, "No progress and no remarks")->group("Output");
   app->add_option("--server", connect.address,

@@ -37,6 +37,12 @@ Json TimeToJson(const google::protobuf::Timestamp& time) {
                           absl::UTCTimeZone());
 }
 
+Json Numbers(std::span<const double> values) {
+  Json out = Json::array();
+  for (const double value : values) out.push_back(NumberToJson(value));
+  return out;
+}
+
 Json ParametersToJson(const v1::Parameters& parameters) {
   Json out = Json::object();
   for (const v1::NamedTensor& array : parameters.arrays()) {
@@ -171,18 +177,18 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
       {"model", version.name()},
       {"job", version.job()},
       {"family", version.family()},
-      {"log_likelihood", report.log_likelihood()},
-      {"objective", report.objective()},
-      {"aic", has_likelihood ? Json(criteria.aic()) : Json()},
-      {"bic", has_likelihood ? Json(criteria.bic()) : Json()},
-      {"icl", has_likelihood ? Json(criteria.icl()) : Json()},
+      {"log_likelihood", NumberToJson(report.log_likelihood())},
+      {"objective", NumberToJson(report.objective())},
+      {"aic", has_likelihood ? NumberToJson(criteria.aic()) : Json()},
+      {"bic", has_likelihood ? NumberToJson(criteria.bic()) : Json()},
+      {"icl", has_likelihood ? NumberToJson(criteria.icl()) : Json()},
       {"degrees_of_freedom", criteria.degrees_of_freedom()},
-      {"log_prior", report.log_prior()},
-      {"entropy", criteria.has_entropy() ? Json(criteria.entropy()) : Json()},
+      {"log_prior", NumberToJson(report.log_prior())},
+      {"entropy", criteria.has_entropy() ? NumberToJson(criteria.entropy()) : Json()},
       {"relative_entropy",
-       criteria.has_relative_entropy() ? Json(criteria.relative_entropy()) : Json()},
+       criteria.has_relative_entropy() ? NumberToJson(criteria.relative_entropy()) : Json()},
       {"separation",
-       std::vector<double>(criteria.separation().begin(), criteria.separation().end())},
+       Numbers({criteria.separation().data(), static_cast<size_t>(criteria.separation_size())})},
       {"num_observations", criteria.num_observations()},
       {"num_rows", version.num_rows()},
       {"termination", EnumWord(*v1::Termination_descriptor(), report.termination())},
@@ -207,13 +213,14 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
   }
   if (!levels.empty()) document["levels"] = std::move(levels);
   if (version.derived_size() > 0) {
-    // Numbers without end are null, as are shares that there are not.
     for (const char* name : {"expected_durations", "stationary"}) {
       const std::vector<double> values = DerivedOf(version, name);
-      document[name] = values.empty() ? Json() : Json(values);
+      document[name] = values.empty() ? Json() : Numbers(values);
     }
   }
-  if (report.past_observations() > 0) document["past_observations"] = report.past_observations();
+  if (report.past_observations() > 0) {
+    document["past_observations"] = NumberToJson(report.past_observations());
+  }
   if (!version.has_parameters()) {
     for (const char* key : {"family", "num_rows", "columns", "parameters"}) document[key] = nullptr;
   }

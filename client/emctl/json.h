@@ -14,8 +14,9 @@ namespace emserve::emctl {
 // Members keep their order.
 using Json = nlohmann::ordered_json;
 
-// JSON has no NaN and no infinity. NaN, a cell that is missing, becomes null; an infinity, e.g. the
-// logarithm of a probability of 0, the string "Infinity" or "-Infinity", as in protobuf's JSON.
+// JSON has no NaN and no infinity. NaN, a number that there is not such as a missing cell, becomes
+// null; an infinity, e.g. the logarithm of a probability of 0 or the duration of a state that is
+// never left, the string "Infinity" or "-Infinity", as in protobuf's JSON.
 Json NumberToJson(double value);
 
 // The message with its field names as they are in the protos, and its values as a person expects
@@ -29,7 +30,8 @@ Json TensorToJson(const v1::Tensor& tensor);
 
 // The result of a fit, flat: log_likelihood, bic, aic, icl, degrees_of_freedom, termination,
 // message, iterations, restart, seed, model, job, parameters, optima, repairs, warnings and some
-// more; with columns of named categories also `levels`, their names by column. Of a version without
+// more; with columns of named categories also `levels`, their names by column; of hidden Markov
+// models also expected_durations and stationary, null where there is none. Of a version without
 // parameters, which was deleted, what the job does not know is null.
 Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);
 

@@ -264,7 +264,11 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
     const size_t width = sample->table.columns.size();
     Json rows = Json::array();
     for (size_t i = 0; i < static_cast<size_t>(sample->table.num_rows); ++i) {
-      rows.push_back(std::span(sample->table.values).subspan(i * width, width));
+      Json row = Json::array();
+      for (size_t c = 0; c < width; ++c) {
+        row.push_back(NumberToJson(sample->table.values[i * width + c]));
+      }
+      rows.push_back(std::move(row));
     }
     Json document = {{"model_version", sample->model_version},
                      {"columns", sample->table.columns},

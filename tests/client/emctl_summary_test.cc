@@ -205,7 +205,11 @@ TEST(Summary, ShowsWhatIsDerivedAndNoMore) {
   EXPECT_THAT(text, Not(HasSubstr("stationary")));
   const Json document = FitDocument(version, {});
   EXPECT_TRUE(document["stationary"].is_null());
-  EXPECT_EQ(document["expected_durations"][0], 10);
+  // As models get --json has them; null would be a number that there is not.
+  EXPECT_EQ(document["expected_durations"], Json::array({10, "Infinity"}));
+  EXPECT_EQ(ToJson(version)["derived"][0]["tensor"], document["expected_durations"]);
+  version.mutable_report()->set_log_likelihood(-std::numeric_limits<double>::infinity());
+  EXPECT_EQ(FitDocument(version, {})["log_likelihood"], "-Infinity");
 }
 
 TEST(SweepTable, ShowsEveryCandidateTheBestAndTheConvention) {
