@@ -205,6 +205,12 @@ std::vector<std::string> SideColumns(const v1::FitSpec& spec) {
   return columns;
 }
 
+v1::Constraints& MutableConstraintsOf(v1::ModelSpec& spec) {
+  if (spec.has_kmeans()) return *spec.mutable_kmeans()->mutable_constraints();
+  return spec.has_hidden_markov() ? *spec.mutable_hidden_markov()->mutable_constraints()
+                                  : *spec.mutable_mixture()->mutable_constraints();
+}
+
 template <typename Names>
 bool Contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();

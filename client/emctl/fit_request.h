@@ -10,10 +10,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/data_file.h"
-#include "client/emctl/model_spec.h"
 #include "client/emctl/spec_options.h"
 #include "emserve/v1/dataset.pb.h"
 #include "emserve/v1/job.pb.h"
+#include "proto/wire/model_spec.h"
 
 namespace emserve::emctl {
 

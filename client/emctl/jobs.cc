@@ -8,11 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/emctl/exit_status.h"
-#include "client/emctl/model_spec.h"
 #include "client/emctl/summary.h"
 #include "client/emctl/sweep.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
+#include "proto/wire/model_spec.h"
 
 namespace emserve::emctl {
 namespace {

@@ -12,8 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/emctl/derived.h"
-#include "client/emctl/model_spec.h"
 #include "client/emctl/text.h"
+#include "proto/wire/model_spec.h"
 #include "proto/wire/tensor.h"
 
 namespace emserve::emctl {

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "client/emctl/model_spec.h"
+#include "proto/wire/model_spec.h"
 
 namespace emserve::emctl {
 namespace {

@@ -5,11 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "client/emctl/model_spec.h"
 #include "client/emctl/parameter_tables.h"
 #include "client/emctl/spec_options.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
+#include "proto/wire/model_spec.h"
 
 namespace emserve::emctl {
 namespace {

@@ -11,11 +11,11 @@
 #include "absl/strings/str_join.h"
 #include "client/csv.h"
 #include "client/emctl/exit_status.h"
-#include "client/emctl/model_spec.h"
 #include "client/emctl/set_field.h"
 #include "client/emctl/summary.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
+#include "proto/wire/model_spec.h"
 
 namespace emserve::emctl {
 namespace {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire/model_spec.h"
 #include "proto/wire/status.h"
 #include "server/codec/emission_spec.h"
 #include "server/codec/fields.h"

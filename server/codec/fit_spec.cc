@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire/model_spec.h"
 #include "server/codec/emission_spec.h"
 #include "server/codec/fields.h"
 #include "server/codec/model_spec.h"

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire/model_spec.h"
 #include "server/codec/emission_spec.h"
 #include "server/codec/fields.h"
 
@@ -199,35 +200,9 @@ std::string ModelSpecField(const v1::ModelSpec& spec, std::string_view field) {
   return absl::StrCat(structure, ".", std::string(field));
 }
 
-bool HasEmission(const v1::ModelSpec& spec) {
-  return spec.has_mixture() || spec.has_hidden_markov();
-}
-
-const v1::EmissionSpec& EmissionOf(const v1::ModelSpec& spec) {
-  return spec.has_hidden_markov() ? spec.hidden_markov().emission() : spec.mixture().emission();
-}
-
-v1::EmissionSpec& MutableEmissionOf(v1::ModelSpec& spec) {
-  return spec.has_hidden_markov() ? *spec.mutable_hidden_markov()->mutable_emission()
-                                  : *spec.mutable_mixture()->mutable_emission();
-}
-
 std::string NumComponentsField(const v1::ModelSpec& spec) {
   return absl::StrCat(StructureOf(spec),
                       spec.has_hidden_markov() ? ".num_states" : ".num_components");
-}
-
-void SetNumComponents(int num_components, v1::ModelSpec& spec) {
-  switch (spec.structure_case()) {
-    case v1::ModelSpec::kMixture:
-      return spec.mutable_mixture()->set_num_components(num_components);
-    case v1::ModelSpec::kKmeans:
-      return spec.mutable_kmeans()->set_num_components(num_components);
-    case v1::ModelSpec::kHiddenMarkov:
-      return spec.mutable_hidden_markov()->set_num_states(num_components);
-    case v1::ModelSpec::STRUCTURE_NOT_SET:
-      break;
-  }
 }
 
 }  // namespace emserve::server

@@ -27,16 +27,8 @@ std::string ModelSpecField(const ModelOptions& options, std::string_view field);
 // Likewise of the options of `spec`.
 std::string ModelSpecField(const v1::ModelSpec& spec, std::string_view field);
 
-// Whether the structure has an emission, and that emission; the default one where none is set, and
-// of a mutable specification precondition HasEmission.
-bool HasEmission(const v1::ModelSpec& spec);
-const v1::EmissionSpec& EmissionOf(const v1::ModelSpec& spec);
-v1::EmissionSpec& MutableEmissionOf(v1::ModelSpec& spec);
-
-// The field that holds the number of components or states ("mixture.num_components"), and another
-// number instead.
+// The field that holds the number of components or states ("mixture.num_components").
 std::string NumComponentsField(const v1::ModelSpec& spec);
-void SetNumComponents(int num_components, v1::ModelSpec& spec);
 
 }  // namespace emserve::server
 
