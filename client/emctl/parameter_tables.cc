@@ -118,7 +118,7 @@ Array Decode(const v1::ModelVersion& version, const v1::NamedTensor& named) {
   size_t c = 0;
   if (absl::StartsWith(name, kProbabilities) && array.shape.size() == 2 &&
       absl::SimpleAtoi(name.substr(sizeof(kProbabilities) - 1), &c) && c < block.columns.size()) {
-    array.name = absl::StrCat("probabilities of ", block.prefix, block.columns[c]->name());
+    array.name = absl::StrCat(named.name(), " of ", block.columns[c]->name());
     array.names = CategoryNames(block.emission->categorical(), static_cast<int>(c),
                                 *block.columns[c], array.shape[1]);
   }

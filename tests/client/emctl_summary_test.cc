@@ -376,9 +376,9 @@ TEST(Summary, NamesColumnsAndCategoriesOfEachPart) {
   EXPECT_THAT(text, HasSubstr("size.variances  y  x\n"
                               "0               1  2\n"
                               "1               3  4\n"));
-  EXPECT_THAT(text, HasSubstr("probabilities of kind.t  blue  red\n"
-                              "0                         0.1  0.9\n"
-                              "1                         0.8  0.2\n"));
+  EXPECT_THAT(text, HasSubstr("kind.probabilities_0 of t  blue  red\n"
+                              "0                           0.1  0.9\n"
+                              "1                           0.8  0.2\n"));
   const Json document = FitDocument(MixedVersion(), {});
   EXPECT_EQ(document["levels"].dump(), R"({"t":["blue","red"]})");
   EXPECT_EQ(document["evaluations"], 20);
