@@ -265,11 +265,21 @@ class TableReader {
     }
   }
 
+  // The next row stands on this line.
+  void NoteLine(int64_t line) {
+    std::vector<std::pair<int64_t, int64_t>>& lines = result_.lines;
+    const int64_t row = result_.table.num_rows;
+    if (lines.empty() || line - lines.back().second != row - lines.back().first) {
+      lines.emplace_back(row, line);
+    }
+  }
+
   // An empty line is how a table of one column has a missing cell. In any other a row is gone, and
   // nobody can say which cells it had, unless nothing follows.
   void AddBlankRow(int64_t line) {
     if (num_blank_++ == 0) first_blank_ = line;
     if (num_fields_ > 1) return;
+    NoteLine(line);
     for (Holes& holes : holes_) {
       if (holes.missing == 0) holes.missing = line;
       result_.table.values.push_back(std::numeric_limits<double>::quiet_NaN());
@@ -284,6 +294,7 @@ class TableReader {
                                   " cells; take it out, or ", "write a row of missing cells")));
     }
     num_blank_ = 0;
+    NoteLine(line);
     if (fields.size() != num_fields_) {
       return At(line, absl::InvalidArgumentError(
                           absl::StrCat("got ", fields.size(), " fields, must be ", num_fields_,
@@ -349,9 +360,9 @@ class TableReader {
     }
     FindHoles(kept);
     if (num_fields_ == 1 && num_blank_ > 0) {
-      result_.notes.push_back(absl::StrCat(source_, ": took ", num_blank_, " empty line",
-                                           num_blank_ > 1 ? "s" : "", " at its end as row",
-                                           num_blank_ > 1 ? "s" : "", " with a missing cell"));
+      result_.notes.push_back(absl::StrCat(
+          source_, ": took ", num_blank_, " empty ", num_blank_ == 1 ? "line" : "lines",
+          " at its end as ", num_blank_ == 1 ? "a row" : "rows", " with a missing cell"));
     }
     if (!left_out.empty()) {
       const size_t width = kinds_.size();

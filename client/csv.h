@@ -18,11 +18,13 @@
 #ifndef EMSERVE_CLIENT_CSV_H_
 #define EMSERVE_CLIENT_CSV_H_
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -50,6 +52,9 @@ struct CsvOptions {
 
 struct CsvTable {
   Table table;
+  // Row and line, from 0 and 1, where each stretch of rows that stand on lines of their own begins:
+  // several only if there are quoted fields of more than one line.
+  std::vector<std::pair<int64_t, int64_t>> lines;
   // What a person should know: columns that were left out, empty lines at the end.
   std::vector<std::string> notes;
   // OK if no cell is infinite, and if none is missing; otherwise InvalidArgument about the first

@@ -101,12 +101,23 @@ absl::Status UseLevels(const std::map<std::string, std::vector<std::string>>& le
 
 }  // namespace
 
+std::string RowPlaces::Of(int64_t row) const {
+  // The last stretch that begins at the row or before it.
+  const auto next = std::upper_bound(
+      lines.begin(), lines.end(), row,
+      [](int64_t at, const std::pair<int64_t, int64_t>& stretch) { return at < stretch.first; });
+  if (next == lines.begin()) return absl::StrCat(source, ": row ", row, ", counted from 0");
+  const auto& [first_row, first_line] = *(next - 1);
+  return absl::StrCat(source, ":", first_line + row - first_row);
+}
+
 absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOptions& options) {
   const absl::StatusOr<std::string> bytes = ReadFile(path);
   if (!bytes.ok()) return bytes.status();
   const std::string source = path == "-" ? "standard input" : path;
   const bool is_npy = LooksLikeNpy(*bytes);
   DataFile file;
+  file.places.source = source;
   file.has_names = !is_npy && options.header.value_or(true);
   const bool in_order = options.by_position || (!file.has_names && options.unnamed_in_order);
   const std::vector<std::string> columns = in_order ? std::vector<std::string>() : options.columns;
@@ -133,6 +144,7 @@ absl::StatusOr<DataFile> ReadDataFile(const std::string& path, const DataFileOpt
     absl::StatusOr<CsvTable> parsed = ParseCsv(*bytes, source, csv);
     if (!parsed.ok()) return parsed.status();
     file.table = std::move(parsed->table);
+    file.places.lines = std::move(parsed->lines);
     file.notes = std::move(parsed->notes);
     file.finite = std::move(parsed->finite);
     file.complete = std::move(parsed->complete);

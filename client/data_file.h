@@ -2,9 +2,11 @@
 #ifndef EMSERVE_CLIENT_DATA_FILE_H_
 #define EMSERVE_CLIENT_DATA_FILE_H_
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -35,8 +37,19 @@ struct DataFileOptions {
   bool by_position = false;
 };
 
+// Where the rows of a table stand in its file.
+struct RowPlaces {
+  std::string source;  // the file, for messages
+  // Of CSV, as CsvTable has them.
+  std::vector<std::pair<int64_t, int64_t>> lines = {};
+
+  // "f.csv:7", the line from 1; without lines "f.npy: row 5, counted from 0".
+  std::string Of(int64_t row) const;
+};
+
 struct DataFile {
   Table table;
+  RowPlaces places;
   // False if the file has no names of its own and the columns are called c0, c1, ...
   bool has_names = false;
   // What a person should know, e.g. columns that were left out.

@@ -6,13 +6,17 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/sequences.h"
 #include "client/stubs.h"
+#include "proto/wire/status.h"
 #include "proto/wire/tensor.h"
 
 namespace emserve::client {
@@ -76,6 +80,27 @@ uint64_t Mixed(uint64_t seed, uint64_t part) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);
+}
+
+// The error with "table.rows[5]" counted in the whole table, of which `first_row` began a message.
+absl::Status InTable(const absl::Status& status, int64_t first_row) {
+  constexpr std::string_view kRow = "table.rows[";
+  const std::string message(status.message());
+  const size_t end = message.find(']');
+  int64_t row = 0;
+  if (first_row == 0 || !message.starts_with(kRow) || end == std::string::npos ||
+      !absl::SimpleAtoi(message.substr(kRow.size(), end - kRow.size()), &row)) {
+    return status;
+  }
+  const std::string field = absl::StrCat("table.rows[", first_row + row, "]");
+  absl::Status counted(status.code(), absl::StrCat(field, message.substr(end + 1)));
+  status.ForEachPayload([&counted](absl::string_view url, const absl::Cord& payload) {
+    counted.SetPayload(url, payload);
+  });
+  if (counted.GetPayload(kFieldPayload).has_value()) {
+    counted.SetPayload(kFieldPayload, absl::Cord(field));
+  }
+  return counted;
 }
 
 // An answer with at least one row.
@@ -241,7 +266,7 @@ absl::Status Client::StreamPredictOnce(const PredictOptions& options, PredictCur
   absl::Status failure;
   v1::StreamPredictResponse response;
   while (cursor.done < cursor.table.num_rows && stream->Read(&response)) {
-    failure = FromProto(response.status());
+    failure = InTable(FromProto(response.status()), cursor.done);
     if (!failure.ok()) break;
     if (cursor.pinned && response.model_version() != cursor.model) {
       failure = absl::AbortedError(absl::StrCat("model: moved from ", cursor.model, " to ",

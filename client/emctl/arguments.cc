@@ -485,8 +485,10 @@ class CommandLine {
     leaf->add_flag("--labels", arguments.labels,
                    "Add the component, or the state, of each row as last column");
     AddSpecOptions(leaf, kLengthsToDraw, "", /*is_sweep=*/false, arguments.sequences);
-    leaf->add_option("--sequence-column", arguments.sequence_column,
-                     "Add the number of each row's sequence, from 0, as first column of this name")
+    leaf->add_option(
+            "--sequence-column", arguments.sequence_column,
+            "Add the number of each row's sequence, from 0, as first column of this name;\n"
+            "not to a document of --json, which has sequence_lengths")
         ->type_name("NAME")
         ->group("Sequences");
   }

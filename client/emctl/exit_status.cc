@@ -17,6 +17,8 @@ namespace {
 
 // Payload that decides over the code: the decimal exit status.
 constexpr char kExitPayload[] = "emserve.dev/emctl/exit";
+// Payload of an error whose message is in the words of the options already.
+constexpr char kWordedPayload[] = "emserve.dev/emctl/worded";
 
 absl::Status WithExit(absl::Status status, int exit) {
   if (!status.ok()) status.SetPayload(kExitPayload, absl::Cord(absl::StrCat(exit)));
@@ -50,6 +52,34 @@ absl::Status DataRefused(absl::Status status) {
   return is_of_data ? WithExit(std::move(status), kExitUsage) : status;
 }
 
+absl::Status Worded(const absl::Status& status, std::string_view message) {
+  absl::Status worded(status.code(), absl::string_view(message.data(), message.size()));
+  status.ForEachPayload([&worded](absl::string_view url, const absl::Cord& payload) {
+    worded.SetPayload(url, payload);
+  });
+  worded.SetPayload(kWordedPayload, absl::Cord());
+  return worded;
+}
+
+absl::Status PredictionRefused(const absl::Status& status, bool has_sequences) {
+  const std::string message(status.message());
+  const auto reason = status.GetPayload(kReasonPayload);
+  // Any other reason of the server passes with time.
+  const bool is_message =
+      absl::IsResourceExhausted(status) && (!reason.has_value() || *reason == "RESPONSE_TOO_LARGE");
+  const bool is_table = absl::IsInvalidArgument(status) &&
+                        absl::StartsWith(message, "table: got ") &&
+                        absl::StrContains(message, ", must be at most ");
+  if (!is_message && !is_table) return DataRefused(status);
+  // What the API advises comes after the semicolon.
+  const std::string what = is_table ? InOptions(message.substr(0, message.find("; "))) : message;
+  return WithExit(
+      Worded(status, absl::StrCat(what, has_sequences ? "; a sequence travels in one message" : "",
+                                  "; put the data on the server with emctl datasets upload and ",
+                                  "predict it there with emctl predict --dataset")),
+      kExitUsage);
+}
+
 absl::Status JobFailure(const v1::Job& job) {
   const absl::Status error = client::JobError(job);
   if (error.ok() || absl::IsCancelled(error)) return WithExit(error, kExitFailed);
@@ -63,11 +93,13 @@ std::string ErrorLine(const absl::Status& status) {
   if (message.empty()) {
     message = absl::AsciiStrToLower(absl::StatusCodeToString(status.code()));
   }
-  if (const auto field = status.GetPayload(kFieldPayload); field.has_value()) {
-    const std::string path(*field);
-    if (!absl::StrContains(message, path)) message = absl::StrCat(path, ": ", message);
+  if (!status.GetPayload(kWordedPayload).has_value()) {
+    if (const auto field = status.GetPayload(kFieldPayload); field.has_value()) {
+      const std::string path(*field);
+      if (!absl::StrContains(message, path)) message = absl::StrCat(path, ": ", message);
+    }
+    message = InOptions(message);
   }
-  message = InOptions(message);
   // Says where to look for a fault of the server.
   if (const auto request = status.GetPayload(kRequestPayload); request.has_value()) {
     absl::StrAppend(&message, " (request ", std::string(*request), ")");

@@ -7,6 +7,7 @@
 #define EMSERVE_CLIENT_EMCTL_EXIT_STATUS_H_
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "client/emctl/json.h"
@@ -27,6 +28,13 @@ int ExitStatusOf(const absl::Status& status);
 absl::Status DataRefused(absl::Status status);
 // Why an ended job has no result, with its name; always exit status 1. OK if it succeeded.
 absl::Status JobFailure(const v1::Job& job);
+
+// The same error with a message that is for people as it stands.
+absl::Status Worded(const absl::Status& status, std::string_view message);
+
+// What ended a stream of predictions: a refusal of data, with the way out if its rows are more than
+// a message holds. `has_sequences`: whole sequences were sent.
+absl::Status PredictionRefused(const absl::Status& status, bool has_sequences);
 
 // One line: the message in the words of the options (field_options.h), with the path of the field
 // that it is about if it names neither.

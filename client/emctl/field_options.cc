@@ -59,6 +59,7 @@ constexpr KnownField kFieldOptions[] = {
     {"sequence_lengths", "--sequence-lengths"},
     {"sequences.lengths", "--sequence-lengths", true},
     {"sequences", "--sequence-column/--sequence-lengths"},
+    {"table", "--data"},
     {"table.columns", "--data"},
 };
 

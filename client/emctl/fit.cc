@@ -50,8 +50,8 @@ absl::Status UseLevelsOfStart(Session& session, const v1::FitSpec& spec,
 
 }  // namespace
 
-absl::StatusOr<std::string> PrepareData(Session& session, const FitOptions& options,
-                                        v1::FitSpec& spec) {
+absl::StatusOr<PreparedData> PrepareData(Session& session, const FitOptions& options,
+                                         v1::FitSpec& spec) {
   const bool has_constraints = !options.fix.empty() || !options.tie.empty();
   if (!options.dataset.empty()) {
     spec.set_dataset(ResourceName("datasets", options.dataset));
@@ -64,7 +64,7 @@ absl::StatusOr<std::string> PrepareData(Session& session, const FitOptions& opti
           AddConstraints(options, {dataset->columns().begin(), dataset->columns().end()}, spec);
       if (!status.ok()) return status;
     }
-    return "";
+    return PreparedData();
   }
   client::DataFileOptions reading = ReadingOf(options, spec);
   if (absl::Status status = UseLevelsOfStart(session, spec, reading); !status.ok()) return status;
@@ -85,35 +85,39 @@ absl::StatusOr<std::string> PrepareData(Session& session, const FitOptions& opti
                   absl::StrCat("uploading ", options.data));
   if (!dataset.ok()) return dataset.status();
   spec.set_dataset(dataset->name());
-  return options.keep.empty() ? dataset->name() : "";
+  PreparedData data{.temporary = options.keep.empty() ? dataset->name() : "",
+                    .file = SentFile(*file)};
+  data.file.label_column = spec.label_column();
+  data.file.sequence_column = spec.sequences().column();
+  return data;
 }
 
 absl::Status SubmitAndFollow(Session& session, const v1::CreateJobRequest& request,
-                             const std::string& temporary_dataset, bool detach) {
+                             const PreparedData& data, bool detach) {
   const absl::StatusOr<client::Client*> client = session.Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::Job> job = (*client)->CreateJob(request);
   // The job keeps what it uses, and the name would only fill the server's memory.
-  if (!temporary_dataset.empty()) (*client)->DeleteDataset(temporary_dataset).IgnoreError();
-  if (!job.ok()) return DataRefused(job.status());
+  if (!data.temporary.empty()) (*client)->DeleteDataset(data.temporary).IgnoreError();
+  if (!job.ok()) return InFile(DataRefused(job.status()), data.file);
   if (detach) return PrintDetached(session, *job);
-  const absl::StatusOr<FinishedJob> finished =
-      FollowJob(session, job->name(), OnInterrupt::kCancelJob);
+  absl::StatusOr<FinishedJob> finished = FollowJob(session, job->name(), OnInterrupt::kCancelJob);
   if (!finished.ok()) return finished.status();
+  finished->label_names = data.file.LevelsOf(data.file.label_column);
   return PrintResult(session, *finished);
 }
 
 absl::Status FitModel(Session& session, const FitOptions& options) {
   absl::StatusOr<v1::FitSpec> spec = SpecOf(options);
   if (!spec.ok()) return spec.status();
-  const absl::StatusOr<std::string> temporary = PrepareData(session, options, *spec);
-  if (!temporary.ok()) return temporary.status();
+  const absl::StatusOr<PreparedData> data = PrepareData(session, options, *spec);
+  if (!data.ok()) return data.status();
   v1::CreateJobRequest request;
   *request.mutable_job()->mutable_fit() = *std::move(spec);
   if (options.timeout.has_value()) {
     *request.mutable_job()->mutable_timeout() = ToProto(*options.timeout);
   }
-  return SubmitAndFollow(session, request, *temporary, options.detach);
+  return SubmitAndFollow(session, request, *data, options.detach);
 }
 
 }  // namespace emserve::emctl

@@ -226,6 +226,10 @@ absl::StatusOr<v1::FitSpec> SpecOf(const FitOptions& options) {
   SetField(*spec.mutable_model(), options.family->message, "");
   if (!spec.model_id().empty()) spec.set_model_id(ResourceId("models", spec.model_id()));
   if (absl::Status status = SetStart(options, spec); !status.ok()) return status;
+  if (spec.has_update() && !spec.start().has_model()) {
+    return absl::InvalidArgumentError(
+        "--update: got it without a model, must go with --start-from MODEL, the one to update");
+  }
   if (options.family->sequential()) {
     const absl::Status status =
         SetTransitions(options, *spec.mutable_model()->mutable_hidden_markov());

@@ -126,6 +126,19 @@ const std::string& DatasetOf(const v1::Job& job) {
   return job.has_sweep() ? job.sweep().base().dataset() : job.predict().dataset();
 }
 
+// The names that labels had in the job's data, while it is still there.
+std::vector<std::string> LabelNames(client::Client& client, const v1::Job& job) {
+  const v1::FitSpec& spec = job.has_sweep() ? job.sweep().base() : job.fit();
+  if (spec.label_column().empty() || spec.dataset().empty()) return {};
+  const absl::StatusOr<v1::Dataset> dataset = client.GetDataset(spec.dataset());
+  if (!dataset.ok()) return {};
+  for (const v1::Column& column : dataset->columns()) {
+    if (column.name() != spec.label_column()) continue;
+    return {column.levels().begin(), column.levels().end()};
+  }
+  return {};
+}
+
 std::optional<v1::JobState> ParseState(const std::string& word) {
   for (int value = v1::JobState_MIN; value <= v1::JobState_MAX; ++value) {
     if (value != 0 && StateWord(static_cast<v1::JobState>(value)) == word) {
@@ -163,7 +176,7 @@ absl::StatusOr<FinishedJob> FollowJob(Session& session, const std::string& name,
     return absl::CancelledError(absl::StrCat("stopped watching ", name, ", which goes on"));
   }
   if (absl::Status failure = JobFailure(*job); !failure.ok()) return failure;
-  return FinishedJob{*std::move(job), display.TakeWarnings()};
+  return FinishedJob{.job = *std::move(job), .warnings = display.TakeWarnings()};
 }
 
 absl::Status PrintResult(Session& session, const FinishedJob& finished) {
@@ -187,15 +200,17 @@ absl::Status PrintResult(Session& session, const FinishedJob& finished) {
     version = DeletedVersion(job);
   }
   if (!version.ok()) return version.status();
+  const std::vector<std::string> labels =
+      finished.label_names.empty() ? LabelNames(**client, job) : finished.label_names;
   if (job.has_sweep_result()) {
     if (session.json()) {
-      return session.PrintJson(SweepDocument(job, *version, finished.warnings));
+      return session.PrintJson(SweepDocument(job, *version, finished.warnings, labels));
     }
-    return session.Print(
-        absl::StrCat(SweepTable(job.sweep_result()), "\n", Summary(*version, finished.warnings)));
+    return session.Print(absl::StrCat(SweepTable(job.sweep_result()), "\n",
+                                      Summary(*version, finished.warnings, labels)));
   }
-  if (session.json()) return session.PrintJson(FitDocument(*version, finished.warnings));
-  return session.Print(Summary(*version, finished.warnings));
+  if (session.json()) return session.PrintJson(FitDocument(*version, finished.warnings, labels));
+  return session.Print(Summary(*version, finished.warnings, labels));
 }
 
 absl::Status PrintDetached(Session& session, const v1::Job& job) {

@@ -16,6 +16,8 @@ namespace emserve::emctl {
 struct FinishedJob {
   v1::Job job;
   std::vector<v1::WarningEvent> warnings;
+  // Of components 0, 1, ... in the labels; empty if they have none, or to be found out.
+  std::vector<std::string> label_names = {};
 };
 
 // What Ctrl-C means while a job is followed.

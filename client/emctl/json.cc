@@ -161,7 +161,8 @@ Json ToJson(const Message& message) {
   return out;
 }
 
-Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings) {
+Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings,
+                 const std::vector<std::string>& label_names) {
   const v1::FitReport& report = version.report();
   const v1::Criteria& criteria = report.criteria();
   const bool has_likelihood = !version.spec().model().has_kmeans();
@@ -212,6 +213,7 @@ Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningE
         std::vector<std::string>(column.levels().begin(), column.levels().end());
   }
   if (!levels.empty()) document["levels"] = std::move(levels);
+  if (!label_names.empty()) document["label_names"] = label_names;
   if (version.derived_size() > 0) {
     for (const char* name : {"expected_durations", "stationary"}) {
       const std::vector<double> values = DerivedOf(version, name);

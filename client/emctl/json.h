@@ -2,6 +2,7 @@
 #ifndef EMSERVE_CLIENT_EMCTL_JSON_H_
 #define EMSERVE_CLIENT_EMCTL_JSON_H_
 
+#include <string>
 #include <vector>
 
 #include "emserve/v1/job.pb.h"
@@ -33,7 +34,9 @@ Json TensorToJson(const v1::Tensor& tensor);
 // more; with columns of named categories also `levels`, their names by column; of hidden Markov
 // models also expected_durations and stationary, null where there is none. Of a version without
 // parameters, which was deleted, what the job does not know is null.
-Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);
+// `label_names`: those of components 0, 1, ... in the column of labels, if they have any.
+Json FitDocument(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings,
+                 const std::vector<std::string>& label_names = {});
 
 }  // namespace emserve::emctl
 

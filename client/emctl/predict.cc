@@ -17,6 +17,7 @@
 #include "client/emctl/exit_status.h"
 #include "client/emctl/jobs.h"
 #include "client/emctl/prediction_writer.h"
+#include "client/emctl/sent_file.h"
 #include "client/emctl/text.h"
 #include "client/emctl/words.h"
 #include "client/file.h"
@@ -42,6 +43,33 @@ absl::StatusOr<std::vector<v1::PredictionOutput>> ParseOutputs(const std::string
   return outputs;
 }
 
+// Options that say more of an output must come with it.
+absl::Status CheckCompanions(const PredictArguments& arguments,
+                             const std::vector<v1::PredictionOutput>& outputs) {
+  const auto lacks = [&outputs](v1::PredictionOutput output) {
+    return std::find(outputs.begin(), outputs.end(), output) == outputs.end();
+  };
+  if (arguments.forecast_horizon && lacks(v1::PREDICTION_OUTPUT_FORECASTS)) {
+    return Refused("--forecast-horizon", absl::StrCat(*arguments.forecast_horizon),
+                   "with forecasts in --outputs");
+  }
+  if (arguments.num_paths && lacks(v1::PREDICTION_OUTPUT_BEST_PATHS)) {
+    return Refused("--num-paths", absl::StrCat(*arguments.num_paths),
+                   "with best-paths in --outputs");
+  }
+  return absl::OkStatus();
+}
+
+// Sequences that nobody has told apart may not be meant as one.
+void RemarkOnOneSequence(Session& session, const PredictArguments& arguments,
+                         const v1::ModelVersion& version) {
+  const std::string& column = version.spec().sequences().column();
+  if (column.empty() || arguments.sequences.ByteSizeLong() > 0) return;
+  session.Note(absl::StrCat("all rows are taken as one sequence; ", version.name(),
+                            " was fitted to the sequences of column ", column,
+                            ": --sequence-column or --sequence-lengths tells them apart"));
+}
+
 absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
                             const std::vector<v1::PredictionOutput>& outputs) {
   const absl::StatusOr<client::Client*> client = session.Connect();
@@ -59,6 +87,8 @@ absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
   }
   const absl::StatusOr<v1::Job> job = (*client)->CreateJob(request);
   if (!job.ok()) return DataRefused(job.status());
+  const absl::StatusOr<v1::ModelVersion> version = (*client)->GetModelVersion(predict.model());
+  if (version.ok()) RemarkOnOneSequence(session, arguments, *version);
   if (arguments.detach) return PrintDetached(session, *job);
   const absl::StatusOr<FinishedJob> finished =
       FollowJob(session, job->name(), OnInterrupt::kCancelJob);
@@ -68,7 +98,7 @@ absl::Status PredictDataset(Session& session, const PredictArguments& arguments,
 
 // Streams the table through the model into `writer`; returns the version that predicted.
 absl::StatusOr<std::string> StreamTable(Session& session, const std::string& version,
-                                        const client::Table& table,
+                                        const client::Table& table, const SentFile& file,
                                         const client::PredictOptions& options,
                                         PredictionWriter& writer, bool show_progress) {
   const absl::StatusOr<client::Client*> client = session.Connect();
@@ -89,13 +119,9 @@ absl::StatusOr<std::string> StreamTable(Session& session, const std::string& ver
         return writer.Add(prediction);
       });
   session.line().Clear();
-  if (absl::IsResourceExhausted(status) && !options.sequence_lengths.empty()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(status.message(),
-                     "; a sequence must fit a message, unless the data is on the server: upload "
-                     "it with emctl datasets upload and say --dataset"));
+  if (!status.ok()) {
+    return InFile(PredictionRefused(status, !options.sequence_lengths.empty()), file);
   }
-  if (!status.ok()) return DataRefused(status);
   return predicted_by;
 }
 
@@ -156,6 +182,7 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   }
   if (!file.ok()) return file.status();
   if (!file->finite.ok()) return file->finite;
+  RemarkOnOneSequence(session, arguments, *version);
   const absl::StatusOr<std::vector<int64_t>> cut = CutRows(arguments, *version, file->table);
   if (!cut.ok()) return cut.status();
   const client::PredictOptions options = {.outputs = outputs,
@@ -166,7 +193,7 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   if (session.json() && arguments.output.empty()) {
     JsonPredictions writer{ModelColumns(*version)};
     const absl::StatusOr<std::string> by =
-        StreamTable(session, version->name(), file->table, options, writer, true);
+        StreamTable(session, version->name(), file->table, SentFile(*file), options, writer, true);
     if (!by.ok()) return by.status();
     return session.PrintJson(Json{
         {"model_version", *by}, {"num_rows", file->table.num_rows}, {"outputs", writer.Take()}});
@@ -177,8 +204,8 @@ absl::Status PredictFile(Session& session, const PredictArguments& arguments,
   CsvPredictions writer(*std::move(output), ModelColumns(*version));
   // Not between the rows on a terminal.
   const bool show_progress = path != "-" || isatty(STDOUT_FILENO) == 0;
-  const absl::StatusOr<std::string> by =
-      StreamTable(session, version->name(), file->table, options, writer, show_progress);
+  const absl::StatusOr<std::string> by = StreamTable(
+      session, version->name(), file->table, SentFile(*file), options, writer, show_progress);
   if (!by.ok()) return by.status();
   if (absl::Status status = writer.Finish(); !status.ok()) return status;
   if (session.json()) {
@@ -220,11 +247,29 @@ absl::StatusOr<int64_t> RowsToDraw(const std::optional<int64_t>& num_rows,
                  absl::StrCat(sum, ", the rows of --sequence-lengths together, or absent"));
 }
 
+// The columns of a sample's file, of which none may have the name of another.
+absl::StatusOr<std::vector<std::string>> SampleColumns(const SampleArguments& arguments,
+                                                       std::vector<std::string> columns) {
+  const auto has = [&columns](const std::string& name) {
+    return std::find(columns.begin(), columns.end(), name) != columns.end();
+  };
+  const std::string& sequence = arguments.sequence_column;
+  if (arguments.labels && has("label")) {
+    return Refused("--labels", "a model with a column label", "absent, as theirs is called so");
+  }
+  if (arguments.labels) columns.push_back("label");
+  if (sequence.empty()) return columns;
+  if (has(sequence)) return Refused("--sequence-column", sequence, "a name that is not there yet");
+  columns.insert(columns.begin(), sequence);
+  return columns;
+}
+
 }  // namespace
 
 absl::Status Predict(Session& session, const PredictArguments& arguments) {
   const absl::StatusOr<std::vector<v1::PredictionOutput>> outputs = ParseOutputs(arguments.outputs);
   if (!outputs.ok()) return outputs.status();
+  if (absl::Status status = CheckCompanions(arguments, *outputs); !status.ok()) return status;
   if (arguments.data.empty() == arguments.dataset.empty()) {
     return absl::InvalidArgumentError("--data, --dataset: must be given, one of them");
   }
@@ -250,6 +295,10 @@ absl::Status Predict(Session& session, const PredictArguments& arguments) {
 
 absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
   if (absl::Status status = CheckOutputPath(session, arguments.output); !status.ok()) return status;
+  if (session.json() && arguments.output.empty() && !arguments.sequence_column.empty()) {
+    return Refused("--sequence-column", arguments.sequence_column,
+                   "absent with --json, whose sequence_lengths tell, unless there is --output");
+  }
   const std::vector<int64_t> lengths(arguments.sequences.lengths().begin(),
                                      arguments.sequences.lengths().end());
   const absl::StatusOr<int64_t> num_rows = RowsToDraw(arguments.num_rows, lengths);
@@ -292,6 +341,10 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
       [&](const client::Sample& part) {
         std::string text;
         if (file == nullptr) {
+          absl::StatusOr<std::vector<std::string>> named =
+              SampleColumns(arguments, part.table.columns);
+          if (!named.ok()) return named.status();
+          columns = *std::move(named);
           absl::StatusOr<std::unique_ptr<client::OutputFile>> made =
               client::OutputFile::Create(path);
           if (!made.ok()) return made.status();
@@ -300,12 +353,7 @@ absl::Status SampleModel(Session& session, const SampleArguments& arguments) {
           const absl::StatusOr<v1::ModelVersion> found = (*client)->GetModelVersion(version);
           if (!found.ok()) return found.status();
           levels = ModelColumns(*found).levels;
-          columns = part.table.columns;
-          if (arguments.labels) columns.push_back("label");
-          if (numbers) {
-            columns.insert(columns.begin(), arguments.sequence_column);
-            levels.emplace(levels.begin());
-          }
+          if (numbers) levels.emplace(levels.begin());
           client::AppendCsvRecord(columns, text);
         }
         const size_t width = part.table.columns.size();

@@ -22,7 +22,7 @@ constexpr SpecOption kFit[] = {
      "Column with the weight of each row, 0 or more"},
     {"--label", "label_column", "NAME", kData,
      "Column with the known component of each row, from 0; a missing cell: unknown.\n"
-     "Names are taken as components in sorted order"},
+     "Names are taken as components in sorted order, which the fit then shows"},
     {"--plausibilities", "plausibility_columns", "NAMES", kData,
      "One column per component: how plausible it is for the row; zeros and ones\n"
      "are sets of allowed components"},

@@ -95,6 +95,13 @@ std::string Missing(const v1::ModelVersion& version) {
   return Printable(absl::StrJoin(columns, ", "));
 }
 
+// Which component each name of the labels is: "0 deep, 1 rem".
+std::string Labels(const std::vector<std::string>& names) {
+  std::vector<std::string> labels;
+  for (size_t k = 0; k < names.size(); ++k) labels.push_back(absl::StrCat(k, " ", names[k]));
+  return Printable(absl::StrJoin(labels, ", "));
+}
+
 // How the rows were cut into sequences, if anything was said of it.
 std::string Sequences(const v1::SequenceSpec& sequences) {
   if (!sequences.column().empty()) return absl::StrCat(", sequences by ", sequences.column());
@@ -176,8 +183,8 @@ std::string DescribeSpec(const v1::ModelSpec& spec) {
   return absl::StrCat(text, Chain(spec.hidden_markov()));
 }
 
-std::string Summary(const v1::ModelVersion& version,
-                    const std::vector<v1::WarningEvent>& warnings) {
+std::string Summary(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings,
+                    const std::vector<std::string>& label_names) {
   const v1::FitReport& report = version.report();
   std::vector<std::string> columns;
   for (const v1::Column& column : version.columns()) columns.push_back(column.name());
@@ -193,6 +200,7 @@ std::string Summary(const v1::ModelVersion& version,
   if (const std::string missing = Missing(version); !missing.empty()) {
     figures.Add({"missing", missing});
   }
+  if (!label_names.empty()) figures.Add({"labels", Labels(label_names)});
   figures.Add({"termination",
                absl::StrCat(Words(*v1::Termination_descriptor(), report.termination()), " after ",
                             report.iterations(), " iterations of restart ", report.restart())});

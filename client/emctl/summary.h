@@ -18,7 +18,9 @@ std::string WarningLine(const v1::WarningEvent& warning);
 
 // Figures, parameters as aligned tables, optima, repairs and warnings of a version, several lines.
 // Parameters too large for a page are named with their shapes instead.
-std::string Summary(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings);
+// `label_names`: those of components 0, 1, ... in the column of labels, if they have any.
+std::string Summary(const v1::ModelVersion& version, const std::vector<v1::WarningEvent>& warnings,
+                    const std::vector<std::string>& label_names = {});
 
 }  // namespace emserve::emctl
 

@@ -120,8 +120,8 @@ absl::Status SweepModels(Session& session, const SweepOptions& options) {
   if (!base.ok()) return base.status();
   // Before the data travels.
   if (auto checked = SweepSpecOf(options, *base); !checked.ok()) return checked.status();
-  const absl::StatusOr<std::string> temporary = PrepareData(session, options.base, *base);
-  if (!temporary.ok()) return temporary.status();
+  const absl::StatusOr<PreparedData> data = PrepareData(session, options.base, *base);
+  if (!data.ok()) return data.status();
   absl::StatusOr<v1::SweepSpec> spec = SweepSpecOf(options, *std::move(base));
   if (!spec.ok()) return spec.status();
   v1::CreateJobRequest request;
@@ -129,7 +129,7 @@ absl::Status SweepModels(Session& session, const SweepOptions& options) {
   if (options.base.timeout.has_value()) {
     *request.mutable_job()->mutable_timeout() = ToProto(*options.base.timeout);
   }
-  return SubmitAndFollow(session, request, *temporary, options.base.detach);
+  return SubmitAndFollow(session, request, *data, options.base.detach);
 }
 
 std::string CandidateLine(const v1::SweepRow& row) {
@@ -192,7 +192,8 @@ std::string SweepTable(const v1::SweepResult& result) {
 }
 
 Json SweepDocument(const v1::Job& job, const v1::ModelVersion& version,
-                   const std::vector<v1::WarningEvent>& warnings) {
+                   const std::vector<v1::WarningEvent>& warnings,
+                   const std::vector<std::string>& label_names) {
   const v1::SweepResult& result = job.sweep_result();
   Json rows = Json::array();
   for (const v1::SweepRow& row : result.rows()) rows.push_back(ToJson(row));
@@ -202,7 +203,7 @@ Json SweepDocument(const v1::Job& job, const v1::ModelVersion& version,
           {"criterion", criterion.empty() ? "bic" : criterion},
           {"best", result.best()},
           {"rows", std::move(rows)},
-          {"fit", FitDocument(version, warnings)}};
+          {"fit", FitDocument(version, warnings, label_names)}};
 }
 
 }  // namespace emserve::emctl

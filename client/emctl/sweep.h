@@ -36,7 +36,8 @@ std::string SweepTable(const v1::SweepResult& result);
 
 // The one document of a sweep: job, model, criterion, best, rows, and the fit of the best.
 Json SweepDocument(const v1::Job& job, const v1::ModelVersion& version,
-                   const std::vector<v1::WarningEvent>& warnings);
+                   const std::vector<v1::WarningEvent>& warnings,
+                   const std::vector<std::string>& label_names = {});
 
 }  // namespace emserve::emctl
 

@@ -420,6 +420,21 @@ TEST_F(ClientTest, ReportsTheStatusOfABadChunk) {
   EXPECT_EQ(rows, 10);
 }
 
+TEST_F(ClientTest, CountsARefusedRowInTheWholeTable) {
+  server_.predictions.before_answer = [](int answer, v1::StreamPredictResponse& response) {
+    if (answer == 3) {
+      *response.mutable_status() =
+          ToProto(absl::InvalidArgumentError("table.rows[7]: got -1, must be positive"));
+    }
+    return grpc::Status::OK;
+  };
+  const absl::Status status =
+      client_->StreamPredict("models/m", SomeTable(100), {.chunk_rows = 10},
+                             [](const Prediction&) { return absl::OkStatus(); });
+  EXPECT_EQ(status.message(), "table.rows[37]: got -1, must be positive");
+  EXPECT_EQ(status.GetPayload(kFieldPayload), absl::Cord("table.rows[37]"));
+}
+
 TEST_F(ClientTest, EndsAPredictionWithTheErrorOfTheSink) {
   const absl::Status status = client_->StreamPredict(
       "models/m", SomeTable(100'000), {.chunk_rows = 10},

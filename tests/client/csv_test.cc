@@ -53,6 +53,8 @@ TEST(ParseCsv, TakesTheEmptyLinesOfOneColumnAsMissingCells) {
   EXPECT_THAT(csv.notes, ElementsAre("f.csv: took 2 empty lines at its end as rows with a missing "
                                      "cell"));
   EXPECT_EQ(csv.complete.message(), "f.csv:3: column \"count\": is missing; leave the row out");
+  EXPECT_THAT(Parsed("a\n1\n\n").notes,
+              ElementsAre("f.csv: took 1 empty line at its end as a row with a missing cell"));
   const CsvTable windows = Parsed("\r\ncount\r\n \t\r\n10\r\n\r\n20");
   EXPECT_THAT(windows.table.values, ElementsAre(nan, 10, nan, 20));
   EXPECT_THAT(windows.notes, IsEmpty());
@@ -78,6 +80,14 @@ TEST(ParseCsv, RefusesEmptyLinesAmongRowsOfManyColumns) {
 TEST(ParseCsv, CountsLinesInsideQuotes) {
   EXPECT_THAT(Error("\n\"a\nb\",c\n1,2\n3,x\n"),
               HasSubstr("f.csv:5: column \"c\": got \"x\", must be a number"));
+}
+
+TEST(ParseCsv, KnowsTheLineOfEveryRow) {
+  using Lines = std::vector<std::pair<int64_t, int64_t>>;
+  EXPECT_EQ(Parsed("a,b\n1,2\n3,4\n5,6\n").lines, (Lines{{0, 2}}));
+  EXPECT_EQ(Parsed("a\n1\n\n3\n").lines, (Lines{{0, 2}}));
+  EXPECT_EQ(Parsed("\n1\n\n3\n", {.header = false}).lines, (Lines{{0, 1}}));
+  EXPECT_EQ(Parsed("a,t\n1,x\n2,\"y\nz\"\n3,x\n4,x\n").lines, (Lines{{0, 2}, {2, 5}}));
 }
 
 TEST(ParseCsv, ReadsMissingValues) {

@@ -299,5 +299,13 @@ TEST(WriteCsvFile, RoundTrips) {
   EXPECT_EQ(back->table.values, table.values);
 }
 
+TEST(RowPlaces, AreLinesWhereThereAreLines) {
+  const RowPlaces csv{.source = "f.csv", .lines = {{0, 2}, {2, 5}}};
+  EXPECT_EQ(csv.Of(0), "f.csv:2");
+  EXPECT_EQ(csv.Of(1), "f.csv:3");
+  EXPECT_EQ(csv.Of(3), "f.csv:6");
+  EXPECT_EQ(RowPlaces{.source = "f.npy"}.Of(3), "f.npy: row 3, counted from 0");
+}
+
 }  // namespace
 }  // namespace emserve::client

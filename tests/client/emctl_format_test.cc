@@ -1,6 +1,7 @@
 // What emctl prints, without a server.
 #include <cmath>
 
+#include "absl/strings/cord.h"
 #include "client/emctl/exit_status.h"
 #include "client/emctl/json.h"
 #include "client/emctl/progress.h"
@@ -165,6 +166,31 @@ TEST(ErrorLine, IsOneLineWithTheField) {
   status = absl::InvalidArgumentError("job.fit.restarts: got 0, must be 1 or more");
   status.SetPayload(kFieldPayload, absl::Cord("job.fit.restarts"));
   EXPECT_EQ(ErrorLine(status), "--restarts: got 0, must be 1 or more");
+}
+
+TEST(PredictionRefused, TellsTheWayOutForSizesOnly) {
+  const absl::Status rows = absl::InvalidArgumentError(
+      "table: got 9 rows, must be at most 8 with these outputs, so that the answer fits a message; "
+      "send them in parts or as a dataset");
+  EXPECT_EQ(ErrorLine(PredictionRefused(rows, true)),
+            "--data: got 9 rows, must be at most 8 with these outputs, so that the answer fits a "
+            "message; a sequence travels in one message; put the data on the server with emctl "
+            "datasets upload and predict it there with emctl predict --dataset");
+  const absl::Status message =
+      absl::ResourceExhaustedError("Received message larger than max (9 vs. 8)");
+  EXPECT_THAT(ErrorLine(PredictionRefused(message, false)),
+              "Received message larger than max (9 vs. 8); put the data on the server with emctl "
+              "datasets upload and predict it there with emctl predict --dataset");
+  EXPECT_EQ(ExitStatusOf(PredictionRefused(message, true)), kExitUsage);
+  absl::Status busy = absl::ResourceExhaustedError("got a call that needs 9 bytes; try again");
+  busy.SetPayload(kReasonPayload, absl::Cord("CALL_MEMORY_FULL"));
+  busy.SetPayload(kRetryPayload, absl::Cord("1000"));
+  EXPECT_EQ(PredictionRefused(busy, true), busy);
+  absl::Status large = absl::ResourceExhaustedError("got an answer of 9 bytes");
+  large.SetPayload(kReasonPayload, absl::Cord("RESPONSE_TOO_LARGE"));
+  const absl::Status told = PredictionRefused(large, true);
+  EXPECT_THAT(std::string(told.message()), HasSubstr("emctl datasets upload"));
+  EXPECT_EQ(told.GetPayload(kReasonPayload), absl::Cord("RESPONSE_TOO_LARGE"));
 }
 
 TEST(ErrorDocument, HoldsCodeMessageAndField) {

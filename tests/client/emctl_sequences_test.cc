@@ -227,6 +227,88 @@ TEST_F(EmctlSequences, AreForecastCheckedAndDecodedInManyWays) {
               1e-9);
 }
 
+// Rows that are refused are named as they stand in the file.
+TEST_F(EmctlSequences, NameTheLinesOfRefusedRows) {
+  RunJson(Quakes({"--model", "quakes"}));
+  std::string csv = "count,\"of\nwhat\"\n";
+  for (int i = 0; i < 40'000; ++i) csv += "3,1\n";
+  const std::string early = dir_.Write("early.csv", csv + "-3,1\n");
+  EXPECT_THAT(Refused({"predict", "quakes", "--data", early}),
+              HasSubstr("early.csv:40003: got -3 in column 'count', must be a count"));
+  // In a later message of a stream too.
+  std::string geyser = "x,y\n";
+  RunJson({"fit", "gamma-mixture", "--data", kFaithful, "--model", "positive"});
+  for (int i = 0; i < 40'000; ++i) geyser += "3,60\n";
+  const Words predict = {"predict", "positive", "--by-position", "--data"};
+  EXPECT_THAT(Refused(With(predict, {dir_.Write("late.csv", geyser + "3,60\n3,-60\n")})),
+              HasSubstr("late.csv:40003: got -60 in column 'waiting'"));
+
+  const std::string named = dir_.Write(
+      "named.csv", "count,who\n10,deep\n3,rem\n7,wake\n12,deep\n9,deep\n3,rem\n5,wake\n");
+  const Words fit = {"fit", "poisson-hmm", "--columns", "count", "--states", "2", "--data"};
+  EXPECT_THAT(Refused(With(fit, {named, "--label", "who"})),
+              HasSubstr("named.csv:4: --label: got \"wake\", must be a component, 0 to 1"));
+  EXPECT_THAT(Refused(With(fit, {named, "--sequence-column", "who"})),
+              HasSubstr("named.csv:5: --sequence-column: got \"deep\" again after other "));
+  EXPECT_THAT(Refused(With(fit, {dir_.Write("w.csv", "count,w\n1,1\n2,-1\n"), "--weights", "w"})),
+              HasSubstr("w.csv:3: --weights/--weights-column: got -1, must be 0 or more"));
+  EXPECT_THAT(Refused({"fit", "multinomial-mixture", "--data",
+                       dir_.Write("counts.csv", "a,b\n1,9\n2,8\n1.5,9\n")}),
+              HasSubstr("counts.csv:4: got 1.5 in column 'a', must be a count"));
+  const Json error = FailedJson(With(fit, {named, "--label", "who"}), 2);
+  EXPECT_EQ(error["field"], "job.fit.label_column");
+}
+
+TEST_F(EmctlSequences, TellWhichStateEachNameOfTheLabelsIs) {
+  const std::string named =
+      dir_.Write("named.csv", "count,who\n10,wake\n3,\n7,rem\n12,deep\n9,deep\n3,rem\n5,wake\n");
+  const Words fit = {"fit", "poisson-hmm", "--states", "3", "--label", "who", "--data", named};
+  EXPECT_THAT(Run(fit).output, HasSubstr("\nlabels           0 deep, 1 rem, 2 wake\n"));
+  EXPECT_EQ(RunJson(fit)["label_names"], Json::array({"deep", "rem", "wake"}));
+  RunJson({"datasets", "upload", named, "--id", "named", "--categories", "who"});
+  EXPECT_EQ(RunJson({"fit", "poisson-hmm", "--states", "3", "--label", "who", "--dataset",
+                     "named"})["label_names"],
+            Json::array({"deep", "rem", "wake"}));
+  EXPECT_FALSE(RunJson(Quakes()).contains("label_names"));
+}
+
+// What no message holds is for the server, and the error says how.
+TEST_F(EmctlSequences, SendLongSequencesToTheDatasets) {
+  RunJson(Quakes({"--model", "quakes"}));
+  std::string csv = "count\n";
+  for (int i = 0; i < 1'100'000; ++i) csv += "3\n";
+  const Words predict = {"predict", "quakes", "--data", dir_.Write("long.csv", csv), "--outputs"};
+  const std::string way =
+      "a sequence travels in one message; put the data on the server with emctl datasets upload "
+      "and predict it there with emctl predict --dataset";
+  const std::string answer = Refused(With(predict, {"posteriors,filtered"}));
+  EXPECT_THAT(answer, StartsWith("emctl: --data: got 1100000 rows, must be at most "));
+  EXPECT_THAT(answer, HasSubstr(way));
+  EXPECT_THAT(answer, Not(HasSubstr("in parts")));
+  for (int i = 0; i < 3'500'000; ++i) csv += "3\n";
+  dir_.Write("long.csv", csv);
+  EXPECT_THAT(Refused(With(predict, {"labels"})), HasSubstr(way));
+}
+
+TEST_F(EmctlSequences, RemarkOnRowsThatNobodyTellsApart) {
+  const std::string two = InTwo();
+  RunJson({"fit", "poisson-hmm", "--data", two, "-k", "2", "--sequence-column", "century",
+           "--model", "two"});
+  const Words predict = {"predict", "two", "--data", two};
+  const std::string remark =
+      "all rows are taken as one sequence; models/two/versions/1 was fitted to the sequences of "
+      "column century: --sequence-column or --sequence-lengths tells them apart";
+  EXPECT_THAT(Run(predict).error, HasSubstr(remark));
+  EXPECT_THAT(Run(With(predict, {"--sequence-column", "century"})).error,
+              Not(HasSubstr("one sequence")));
+  EXPECT_THAT(Run(With(predict, {"--sequence-lengths", "107"})).error,
+              Not(HasSubstr("one sequence")));
+  RunJson({"datasets", "upload", two, "--id", "two", "--columns", "count"});
+  EXPECT_THAT(Run({"predict", "two", "--dataset", "two"}).error, HasSubstr(remark));
+  RunJson(Quakes({"--model", "quakes"}));
+  EXPECT_THAT(Run({"predict", "quakes", "--data", two}).error, Not(HasSubstr("one sequence")));
+}
+
 // An empty line of a file of one column is a step that nobody saw, as NA is.
 TEST_F(EmctlSequences, KeepTheStepsOfEmptyLines) {
   const client::Table quakes = ParseTable(ReadAll(kEarthquakes));
@@ -280,6 +362,12 @@ TEST_F(EmctlSequences, AreDrawnOneByOne) {
   EXPECT_EQ(document["sequence_lengths"], Json({5, 3}));
   for (size_t i = 0; i < 8; ++i) EXPECT_EQ(document["rows"][i][0], rows.values[3 * i + 1]);
   EXPECT_EQ(RunJson({"sample", "quakes", "-n", "4"})["rows"].size(), 4u);
+  EXPECT_THAT(Refused(With(draw, {"--sequence-column", "count"})),
+              StartsWith("emctl: --sequence-column: got count, must be a name that is not there"));
+  EXPECT_THAT(Refused(With(draw, {"--labels", "--sequence-column", "label"})),
+              StartsWith("emctl: --sequence-column: got label, must be a name"));
+  EXPECT_THAT(Refused(With(draw, {"--json", "--sequence-column", "s"})),
+              StartsWith("emctl: --sequence-column: got s, must be absent with --json"));
   // A draw is a sequence to fit.
   const std::string drawn =
       dir_.Write("drawn.csv", Run(With(draw, {"--sequence-column", "s"})).output);
@@ -372,7 +460,9 @@ TEST_F(EmctlSequences, ExplainRefusalsInOptions) {
               StartsWith("emctl: --sequence-lengths: got a sum of 100, must be 107"));
   EXPECT_THAT(quakes({"--sequence-lengths", "107,1"}), StartsWith("emctl: --sequence-lengths: "));
   EXPECT_THAT(quakes({"--sequence-column", "decade"}), HasSubstr("has no column \"decade\""));
-  EXPECT_THAT(quakes({"--sequence-column", "count"}), StartsWith("emctl: --sequence-column: got "));
+  EXPECT_THAT(
+      quakes({"--sequence-column", "count"}),
+      HasSubstr("earthquakes.csv:11: --sequence-column: got 32 again after other sequences"));
   EXPECT_THAT(quakes({"--sequence-weights", "1"}),
               StartsWith("emctl: --sequence-column/--sequence-lengths: got neither"));
   EXPECT_THAT(quakes({"--sequence-lengths", "50,57", "--sequence-weights", "1"}),
@@ -398,7 +488,9 @@ TEST_F(EmctlSequences, ExplainRefusalsInOptions) {
   EXPECT_THAT(outputs({"--outputs", "forecasts", "--forecast-horizon", "0"}),
               StartsWith("emctl: --forecast-horizon: got 0, must be 1 to 1000000"));
   EXPECT_THAT(outputs({"--forecast-horizon", "2"}),
-              StartsWith("emctl: --forecast-horizon: got 2 without FORECASTS"));
+              StartsWith("emctl: --forecast-horizon: got 2, must be with forecasts in --outputs"));
+  EXPECT_THAT(outputs({"--outputs", "labels,forecasts", "--num-paths", "3"}),
+              StartsWith("emctl: --num-paths: got 3, must be with best-paths in --outputs"));
   EXPECT_THAT(outputs({"--outputs", "best-paths", "--num-paths", "101"}),
               StartsWith("emctl: --num-paths: got 101, must be 1 to 100"));
   EXPECT_THAT(outputs({"--num-paths", "two"}), HasSubstr("--num-paths: got two"));

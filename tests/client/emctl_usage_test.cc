@@ -103,6 +103,12 @@ TEST(EmctlUsage, RefusesSpecificationsThatCannotBeMeant) {
   ExpectRefused(fit(gaussian, {"--tie", "means[0,0]=weights[1]"}), "must be elements of one array");
   ExpectRefused(fit(gaussian, {"--tie", "weights[0]"}), "--tie: got weights[0], must be");
   ExpectRefused(fit("poisson-mixture", {"--noise"}), "--noise");
+  for (const std::vector<std::string>& update :
+       {std::vector<std::string>{"--update"}, {"--update-weight", "5"}}) {
+    ExpectRefused(fit(gaussian, update),
+                  "--update: got it without a model, must go with "
+                  "--start-from MODEL");
+  }
   ExpectRefused(fit("kmeans", {"--covariance", "full"}), "--covariance");
   const std::string product = "product-mixture";
   ExpectRefused(fit(product, {}), "--part: must be given");
