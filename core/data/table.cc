@@ -23,10 +23,10 @@ double* Allocate(int64_t count) {
 }
 
 template <typename T>
-double Load(const std::byte* p) {
+T Load(const std::byte* p) {
   T value;
   std::memcpy(&value, p, sizeof(T));
-  return static_cast<double>(value);
+  return value;
 }
 
 // Transposes rows [first, first + count), one run of neighbouring columns after the other.
@@ -68,7 +68,7 @@ double LoadCell(const Cells& cells, int64_t row, int column) {
     case ElementType::kFloat32:
       return Load<float>(p);
     case ElementType::kInt64:
-      return Load<int64_t>(p);
+      return static_cast<double>(Load<int64_t>(p));
     case ElementType::kFloat64:
       break;
   }

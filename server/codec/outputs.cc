@@ -40,9 +40,9 @@ absl::StatusOr<PredictionOutputs> DecodeOutputs(const NamedOutputs& named,
                                                 const std::string& path) {
   constexpr int kMost = static_cast<int>(std::size(kOutputs));
   if (named.outputs.size() > kMost) {
-    return InvalidArgument(path + "outputs", absl::StrCat("got ", named.outputs.size(),
-                                                          " of them, must be at most ", kMost,
-                                                          ", each once"));
+    return InvalidArgument(path + "outputs",
+                           absl::StrCat("got ", named.outputs.size(), " of them, must be at most ",
+                                        kMost, ", each once"));
   }
   PredictionOutputs out;
   for (int i = 0; i < named.outputs.size(); ++i) {

@@ -128,9 +128,9 @@ class Predictor {
                                                     const std::function<bool()>& cancelled) const;
   // Calls `use` with the best paths of each sequence, from several threads.
   using RatedPaths = std::vector<Chain::RatedPath>;
-  absl::Status FindPaths(const Table& table, int num_paths, Pool::Share& share,
-                         const std::function<bool()>& cancelled,
-                         absl::FunctionRef<void(int64_t sequence, const RatedPaths& paths)> use) const;
+  absl::Status FindPaths(
+      const Table& table, int num_paths, Pool::Share& share, const std::function<bool()>& cancelled,
+      absl::FunctionRef<void(int64_t sequence, const RatedPaths& paths)> use) const;
 
   const std::unique_ptr<const Model> model_;
   const std::unique_ptr<const Model::Prepared> prepared_;

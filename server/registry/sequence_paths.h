@@ -18,9 +18,9 @@ namespace emserve::server {
 // Bytes that one thread takes for `num_paths` paths of a sequence of `table`, the longest.
 double BytesOfPaths(const Model& model, const Table& table, int num_paths);
 
-// Whether `num_paths` paths of the longest sequence of `table` are found in reasonable time: each is
-// searched alone, and may be the last one before a stop.
-// InvalidArgument "num_paths: ...", also when they take more than `max_bytes`.
+// Whether `num_paths` paths of the longest sequence of `table` are found in reasonable time: each
+// is searched alone, and may be the last one before a stop. InvalidArgument "num_paths: ...", also
+// when they take more than `max_bytes`.
 absl::Status CheckPaths(const Model& model, const Table& table, int num_paths, double max_bytes);
 
 // For one thread. All arguments outlive it. Preconditions: model.chain() != nullptr, the sequences

@@ -427,10 +427,10 @@ TEST_F(HiddenMarkovFitTest, AnUpdateKnowsTheSequencesOfItsPast) {
   request.start_model = "models/m";
   request.update.emplace();
   const auto updated = Fitted(request).version;
-  EXPECT_EQ(updated->report->past.num_observations, 107);
+  EXPECT_EQ(updated->report->past.num_observations, 40 + 67 * 0.5);
   EXPECT_EQ(updated->report->past.num_sequences, 1.5);
   // Less of the past is forgotten in proportion.
-  request.update->weight = 107;
+  request.update->weight = 73.5;
   EXPECT_EQ(Fitted(request).version->report->past.num_sequences, 1.5);
 }
 
