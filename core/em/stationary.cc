@@ -207,17 +207,10 @@ std::vector<double> Grown(std::span<const double> counts, std::span<const double
 void Reach(std::span<const double> transitions, size_t first, bool backwards,
            std::vector<char>& reached) {
   const size_t size = reached.size();
-  std::vector<size_t> open = {first};
-  reached[first] = 1;
-  while (!open.empty()) {
-    const size_t i = open.back();
-    open.pop_back();
-    for (size_t j = 0; j < size; ++j) {
-      if (reached[j] || !(transitions[backwards ? j * size + i : i * size + j] > 0)) continue;
-      reached[j] = 1;
-      open.push_back(j);
-    }
-  }
+  MarkReached(
+      first,
+      [&](size_t i, size_t j) { return transitions[backwards ? j * size + i : i * size + j] > 0; },
+      reached);
 }
 
 }  // namespace

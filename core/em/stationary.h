@@ -2,6 +2,7 @@
 #ifndef EMSERVE_CORE_EM_STATIONARY_H_
 #define EMSERVE_CORE_EM_STATIONARY_H_
 
+#include <cstddef>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -10,6 +11,23 @@
 #include "core/em/simplex_rows.h"
 
 namespace emserve {
+
+// Marks `first` and all that can be reached from it where linked(i, j) leads from i to j. States
+// that are marked already are not gone on from. O(K^2).
+template <typename Linked>
+void MarkReached(size_t first, Linked linked, std::vector<char>& reached) {
+  std::vector<size_t> open = {first};
+  reached[first] = 1;
+  while (!open.empty()) {
+    const size_t i = open.back();
+    open.pop_back();
+    for (size_t j = 0; j < reached.size(); ++j) {
+      if (reached[j] || !linked(i, j)) continue;
+      reached[j] = 1;
+      open.push_back(j);
+    }
+  }
+}
 
 // The distribution [K] with p = p transitions, where every state reaches every other. O(K^3);
 // subtracts nothing, and goes over to numbers of wide range where doubles do not hold what is on

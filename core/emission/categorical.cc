@@ -10,6 +10,7 @@
 #include "core/distribution/components.h"
 #include "core/em/scratch.h"
 #include "core/em/simplex_rows.h"
+#include "core/runtime/draws.h"
 
 namespace emserve {
 namespace {
@@ -242,15 +243,9 @@ class Categorical final : public Emission {
     for (size_t c = 0; c < columns_.size(); ++c) {
       const double* const probability =
           Cast(prepared).probabilities.data() + columns_[c].begin * num_components_ + component;
-      double left = random.Uniform();
-      int64_t drawn = 0;
-      for (int64_t l = 0; l < columns_[c].num_levels; ++l) {
-        const double p = probability[l * num_components_];
-        if (!(p > 0)) continue;
-        drawn = l;  // the last one with mass, should rounding leave a rest
-        left -= p;
-        if (left < 0) break;
-      }
+      const int64_t drawn = DrawIndex(
+          columns_[c].num_levels, [&](int64_t l) { return probability[l * num_components_]; },
+          random);
       row[c] = static_cast<double>(columns_[c].first + drawn);
     }
   }

@@ -29,11 +29,6 @@ constexpr double kReplenishing = 1e-100;
 // transition that no pair speaks for would stay at 0.
 constexpr double kPairSoftness = 0.1;
 
-const HmmPrepared& Cast(const Model::Prepared& prepared) {
-  return static_cast<const HmmPrepared&>(prepared);
-}
-HmmWorkspace& Cast(Model::Workspace& workspace) { return static_cast<HmmWorkspace&>(workspace); }
-
 class Hmm final : public Model {
  public:
   Hmm(std::unique_ptr<Emission> emission, const HmmHyperparameters& hyperparameters)
@@ -150,8 +145,8 @@ class Hmm final : public Model {
 
   double EStep(const Prepared& prepared, const Block& block, const Assignment& assignment,
                Workspace& workspace, std::span<double> stats) const override {
-    HmmWorkspace& work = Cast(workspace);
-    HmmBlock rows(*emission_, Cast(prepared), block, assignment, work);
+    HmmWorkspace& work = HmmWorkspace::Of(workspace);
+    HmmBlock rows(*emission_, HmmPrepared::Of(prepared), block, assignment, work);
     rows.WeighRows();
     rows.WeighSequences();
     std::fill(work.pairs.begin(), work.pairs.end(), 0.0);
@@ -173,9 +168,9 @@ class Hmm final : public Model {
 
   void GivenStep(const Prepared& prepared, const Block& block, std::span<const double> posterior,
                  Workspace& workspace, std::span<double> stats) const override {
-    HmmWorkspace& work = Cast(workspace);
+    HmmWorkspace& work = HmmWorkspace::Of(workspace);
     const Assignment given;
-    HmmBlock rows(*emission_, Cast(prepared), block, given, work);
+    HmmBlock rows(*emission_, HmmPrepared::Of(prepared), block, given, work);
     rows.WeighSequences();
     for (int t = 0; t < block.num_rows; ++t) {
       for (int k = 0; k < num_states_; ++k) {
@@ -353,7 +348,8 @@ class Hmm final : public Model {
              RowOutputs outputs) const override {
     const Assignment assignment{.kind = outputs.path != nullptr ? Assignment::Kind::kHard
                                                                 : Assignment::Kind::kPosterior};
-    HmmBlock rows(*emission_, Cast(prepared), block, assignment, Cast(workspace));
+    HmmBlock rows(*emission_, HmmPrepared::Of(prepared), block, assignment,
+                  HmmWorkspace::Of(workspace));
     InferRows(rows, outputs);
   }
 

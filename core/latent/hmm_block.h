@@ -59,6 +59,9 @@ void Exponentiate(const ChainNumbers& logs, ChainNumbers& out);
 
 class HmmPrepared final : public Model::Prepared {
  public:
+  static const HmmPrepared& Of(const Model::Prepared& prepared) {
+    return static_cast<const HmmPrepared&>(prepared);
+  }
   HmmPrepared(const Emission& of, int max_duration, bool has_durations);
 
   ChainNumbers plain, logs;
@@ -74,6 +77,9 @@ enum class ScoreForm { kPlain, kWide, kLogs };
 
 class HmmWorkspace final : public Model::Workspace {
  public:
+  static HmmWorkspace& Of(Model::Workspace& workspace) {
+    return static_cast<HmmWorkspace&>(workspace);
+  }
   HmmWorkspace(const Emission& of, const ChainNumbers& like, int max_rows);
 
   Scratch by_state;     // [K x stride]: log densities, then posteriors

@@ -8,17 +8,12 @@
 #include "core/latent/hmm_block.h"
 #include "core/numerics/markov.h"
 #include "core/numerics/ranked_paths.h"
-#include "core/runtime/random.h"
+#include "core/runtime/draws.h"
 
 namespace emserve {
 namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
-
-const HmmPrepared& Cast(const Model::Prepared& prepared) {
-  return static_cast<const HmmPrepared&>(prepared);
-}
-HmmWorkspace& Cast(Model::Workspace& workspace) { return static_cast<HmmWorkspace&>(workspace); }
 
 Paths PathsOf(const Assignment& assignment) {
   return assignment.kind == Assignment::Kind::kHard ? Paths::kBest : Paths::kAll;
@@ -30,18 +25,6 @@ absl::Status Cancelled() { return absl::CancelledError("stop was requested"); }
 void Shift(double total, std::span<double> message) {
   if (total == kImpossible) return;
   for (double& value : message) value -= total;
-}
-
-int DrawFrom(const double* probabilities, int count, Random& random) {
-  double left = random.Uniform();
-  int drawn = 0;
-  for (int k = 0; k < count; ++k) {
-    if (!(probabilities[k] > 0)) continue;
-    drawn = k;  // the last one with probability, should rounding leave a rest
-    left -= probabilities[k];
-    if (left < 0) break;
-  }
-  return drawn;
 }
 
 }  // namespace
@@ -61,7 +44,8 @@ int64_t HmmChain::transfer_size() const {
 void HmmChain::Forward(const Model::Prepared& prepared, const Block& block,
                        const Assignment& assignment, Model::Workspace& workspace,
                        std::span<double> message) const {
-  HmmBlock rows(emission_, Cast(prepared), block, assignment, Cast(workspace));
+  HmmBlock rows(emission_, HmmPrepared::Of(prepared), block, assignment,
+                HmmWorkspace::Of(workspace));
   rows.WeighRows();
   rows.Forward(message);
 }
@@ -69,7 +53,8 @@ void HmmChain::Forward(const Model::Prepared& prepared, const Block& block,
 void HmmChain::Backward(const Model::Prepared& prepared, const Block& block,
                         const Assignment& assignment, Model::Workspace& workspace,
                         std::span<double> message) const {
-  HmmBlock rows(emission_, Cast(prepared), block, assignment, Cast(workspace));
+  HmmBlock rows(emission_, HmmPrepared::Of(prepared), block, assignment,
+                HmmWorkspace::Of(workspace));
   rows.WeighRows();
   rows.Backward(message);
 }
@@ -77,7 +62,8 @@ void HmmChain::Backward(const Model::Prepared& prepared, const Block& block,
 void HmmChain::Transfer(const Model::Prepared& prepared, const Block& block,
                         const Assignment& assignment, Model::Workspace& workspace,
                         std::span<double> transfer) const {
-  HmmBlock rows(emission_, Cast(prepared), block, assignment, Cast(workspace));
+  HmmBlock rows(emission_, HmmPrepared::Of(prepared), block, assignment,
+                HmmWorkspace::Of(workspace));
   rows.WeighRows();
   rows.Transfer(transfer);
 }
@@ -122,8 +108,9 @@ void HmmChain::Choose(const Assignment& assignment, int64_t row, std::span<doubl
 absl::Status HmmChain::Ahead(const Model::Prepared& prepared, int64_t steps,
                              const std::function<bool()>& cancelled,
                              std::span<double> ahead) const {
-  return LookAhead(Cast(prepared).plain.chain(), steps, ahead, cancelled) ? absl::OkStatus()
-                                                                          : Cancelled();
+  return LookAhead(HmmPrepared::Of(prepared).plain.chain(), steps, ahead, cancelled)
+             ? absl::OkStatus()
+             : Cancelled();
 }
 
 std::vector<double> HmmChain::RowsOfVisits(std::span<const double> theta) const {
@@ -156,17 +143,19 @@ std::vector<double> HmmChain::ExpectedDurations(std::span<const double> theta) c
 
 int HmmChain::SampleNext(const Model::Prepared& prepared, int hidden, Random& random,
                          std::span<double> row) const {
-  const HmmPrepared& mine = Cast(prepared);
+  const HmmPrepared& mine = HmmPrepared::Of(prepared);
   int next = hidden - 1;  // one step less is left
   if (hidden < 0 || hidden % max_duration_ == 0) {
     const double* const from =
         hidden < 0
             ? mine.plain.initial.data()
             : mine.plain.transitions.data() + static_cast<size_t>(component(hidden)) * num_states_;
-    next = DrawFrom(from, num_states_, random) * max_duration_;
-    if (durations_ != nullptr) {
-      next += DrawFrom(mine.plain.durations.data() + next, max_duration_, random);
-    }
+    const auto draw = [&random](const double* probabilities, int count) {
+      return static_cast<int>(DrawIndex(
+          count, [probabilities](int64_t i) { return probabilities[i]; }, random));
+    };
+    next = draw(from, num_states_) * max_duration_;
+    if (durations_ != nullptr) next += draw(mine.plain.durations.data() + next, max_duration_);
   }
   emission_.Sample(*mine.emission, component(next), random, row);
   return next;
@@ -176,8 +165,8 @@ absl::StatusOr<std::vector<Chain::RatedPath>> HmmChain::BestPathsOf(
     const Model::Prepared& prepared, const Block& block, Model::Workspace& workspace, int count,
     const std::function<bool()>& cancelled) const {
   const Assignment posterior;
-  HmmWorkspace& work = Cast(workspace);
-  HmmBlock rows(emission_, Cast(prepared), block, posterior, work);
+  HmmWorkspace& work = HmmWorkspace::Of(workspace);
+  HmmBlock rows(emission_, HmmPrepared::Of(prepared), block, posterior, work);
   rows.WeighRows();
   double common = 0;
   for (int t = 0; t < block.num_rows; ++t) common += work.log_density[t];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/em/stationary.h"
 
 namespace emserve {
 namespace {
@@ -28,17 +29,8 @@ template <typename Allowed>
 absl::Status CheckReach(int num_states, Allowed allowed) {
   for (const bool forwards : {true, false}) {
     std::vector<char> reached(num_states);
-    std::vector<int> open = {0};
-    reached[0] = 1;
-    while (!open.empty()) {
-      const int i = open.back();
-      open.pop_back();
-      for (int j = 0; j < num_states; ++j) {
-        if (reached[j] || !(forwards ? allowed(i, j) : allowed(j, i))) continue;
-        reached[j] = 1;
-        open.push_back(j);
-      }
-    }
+    MarkReached(
+        0, [&](size_t i, size_t j) { return forwards ? allowed(i, j) : allowed(j, i); }, reached);
     const auto missed = std::find(reached.begin(), reached.end(), 0);
     if (missed == reached.end()) continue;
     const auto state = missed - reached.begin();

@@ -9,6 +9,7 @@
 #include "core/em/scratch.h"
 #include "core/em/simplex.h"
 #include "core/numerics/kernels.h"
+#include "core/runtime/draws.h"
 
 namespace emserve {
 namespace {
@@ -282,14 +283,8 @@ class Mixture final : public Model {
 
   int Sample(const Prepared& prepared, Random& random, std::span<double> row) const override {
     const MixturePrepared& mine = Cast(prepared);
-    double left = random.Uniform();
-    int component = 0;
-    for (int k = 0; k < num_components_; ++k) {
-      if (!(mine.weights[k] > 0)) continue;
-      component = k;  // the last one with weight, should rounding leave a rest
-      left -= mine.weights[k];
-      if (left < 0) break;
-    }
+    const auto component = static_cast<int>(DrawIndex(
+        num_components_, [&](int64_t k) { return mine.weights[k]; }, random));
     emission_->Sample(*mine.emission, component, random, row);
     return component;
   }

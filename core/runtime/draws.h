@@ -1,9 +1,11 @@
-// Exact draws from distributions beyond the normal, by rejection.
+// Exact draws from distributions beyond the normal.
 //
 // Our own for the same reason as Random's: those of the standard library differ between
 // implementations, so the same seed would not give the same rows.
 #ifndef EMSERVE_CORE_RUNTIME_DRAWS_H_
 #define EMSERVE_CORE_RUNTIME_DRAWS_H_
+
+#include <cstdint>
 
 #include "core/runtime/random.h"
 
@@ -24,6 +26,22 @@ double DrawPoisson(double mean, Random& random);
 // Negative binomial with `mean` >= 0 and size `dispersion` > 0: a Poisson number whose mean is
 // gamma distributed, so its variance is mean + mean^2 / dispersion.
 double DrawNegativeBinomial(double mean, double dispersion, Random& random);
+
+// Index below `count` with probability(index); those sum to 1 up to rounding, of which the last one
+// with mass takes the rest. O(count).
+template <typename Probability>
+int64_t DrawIndex(int64_t count, Probability probability, Random& random) {
+  double left = random.Uniform();
+  int64_t drawn = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double p = probability(i);
+    if (!(p > 0)) continue;
+    drawn = i;
+    left -= p;
+    if (left < 0) break;
+  }
+  return drawn;
+}
 
 }  // namespace emserve
 

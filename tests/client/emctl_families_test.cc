@@ -22,10 +22,6 @@ constexpr char kGss82[] = EMSERVE_TEST_DATA "/gss82.csv";
 
 class EmctlFamilies : public EmctlRun {
  protected:
-  static Words With(Words all, const Words& more) {
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
   static Words Fit(const std::string& family, const std::string& data, const Words& more = {}) {
     return With({"fit", family, "--data", data, "-k", "2", "--seed", "1"}, more);
   }

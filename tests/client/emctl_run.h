@@ -26,6 +26,13 @@ class EmctlRun : public testing::Test {
  protected:
   void SetUp() override { ASSERT_NE(server_.port(), 0) << "emserved did not come up"; }
 
+  // One command line after the other.
+  static std::vector<std::string> With(std::vector<std::string> all,
+                                       const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
   Outcome Run(std::vector<std::string> arguments) const {
     return RunEmctl(server_.port(), std::move(arguments));
   }

@@ -25,10 +25,6 @@ constexpr char kIris[] = EMSERVE_TEST_DATA "/iris.csv";
 
 class EmctlSequences : public EmctlRun {
  protected:
-  static Words With(Words all, const Words& more) {
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
   static Words Quakes(const Words& more = {}) {
     return With({"fit", "poisson-hmm", "--data", kEarthquakes, "--columns", "count", "--states",
                  "2", "--seed", "1"},

@@ -80,5 +80,23 @@ TEST(DrawNegativeBinomial, HasItsMoments) {
   }
 }
 
+TEST(DrawIndex, HasItsProbabilitiesAndNeverWhatHasNone) {
+  const double probabilities[] = {0, 0.5, 0, 0.25, 0.25 - 1e-9, 0};
+  Random random(3, 0);
+  constexpr int kDraws = 100000;
+  int counts[6] = {};
+  for (int i = 0; i < kDraws; ++i) {
+    ++counts[DrawIndex(
+        6, [&](int64_t k) { return probabilities[k]; }, random)];
+  }
+  for (int k = 0; k < 6; ++k) {
+    EXPECT_NEAR(counts[k], kDraws * probabilities[k], 5 * std::sqrt(kDraws * 0.25)) << k;
+    EXPECT_EQ(counts[k] > 0, probabilities[k] > 0) << k;
+  }
+  EXPECT_EQ(DrawIndex(
+                2, [](int64_t k) { return k == 0 ? 1e-300 : 0; }, random),
+            0);
+}
+
 }  // namespace
 }  // namespace emserve

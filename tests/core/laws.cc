@@ -321,17 +321,33 @@ AssertionResult IsHighest(const Model& model, const std::function<double(const T
   return AssertionSuccess();
 }
 
+AssertionResult ComeBack(const Theta& theta, const Theta& back, double tolerance) {
+  for (size_t i = 0; i < theta.size(); ++i) {
+    if (std::abs(back[i] - theta[i]) <= tolerance * (1 + std::abs(theta[i]))) continue;
+    return AssertionFailure() << "parameter " << i << " was " << theta[i] << " and comes back as "
+                              << back[i];
+  }
+  return AssertionSuccess();
+}
+
+Theta OfExpectedStatistics(const Model& model, const Theta& theta) {
+  std::vector<double> statistics(model.statistics().size());
+  model.ExpectedStatistics(theta, 4321, 7, statistics);
+  Theta next(theta.size());
+  std::vector<Repair> repairs;
+  if (const absl::Status status = model.MStep(theta, statistics, next, {repairs, {}});
+      !status.ok()) {
+    ADD_FAILURE() << status;
+  }
+  return next;
+}
+
 AssertionResult CoordinatesGoThereAndBack(const Model& model, const Theta& theta) {
   std::vector<double> coordinates(theta.size());
   Theta back(theta.size());
   model.ToUnconstrained(theta, coordinates);
   model.FromUnconstrained(coordinates, theta, back);
-  for (size_t i = 0; i < theta.size(); ++i) {
-    if (std::abs(back[i] - theta[i]) <= 1e-9 * (1 + std::abs(theta[i]))) continue;
-    return AssertionFailure() << "parameter " << i << " was " << theta[i] << " and comes back as "
-                              << back[i];
-  }
-  return AssertionSuccess();
+  return ComeBack(theta, back, 1e-9);
 }
 
 AssertionResult AccelerationReachesThePlainOptimum(
@@ -406,6 +422,20 @@ AssertionResult RelabellingRelabels(const Model& model, const Table& table, cons
   return AllNear(reversed, Reversed(model, plain), 1e-8, "parameters");
 }
 
+AssertionResult TruthIsBeatenOn(const Model& model, const Table& table, const Theta& truth) {
+  FitOptions options;
+  options.start = StartMethod::kGiven;
+  options.given = truth;
+  options.restarts = 1;
+  const auto fit = FitModel(model, table, SummaryOf(table), options, 1);
+  if (!fit.ok()) return AssertionFailure() << fit.status();
+  const double reached = LogLikelihood(model, table, fit->theta);
+  const double of_truth = LogLikelihood(model, table, truth);
+  if (fit->best.iterations > 0 && reached > of_truth) return AssertionSuccess();
+  return AssertionFailure() << "reached " << reached << " in " << fit->best.iterations
+                            << " iterations from the truth, which has " << of_truth;
+}
+
 AssertionResult TruthIsBeaten(const Model& model, const Theta& truth, int64_t num_rows) {
   const auto prepared = model.NewPrepared();
   if (const absl::Status status = model.Prepare(truth, *prepared); !status.ok()) {
@@ -418,18 +448,7 @@ AssertionResult TruthIsBeaten(const Model& model, const Theta& truth, int64_t nu
     model.Sample(*prepared, random, row);
     data.values.insert(data.values.end(), row.begin(), row.end());
   }
-  const Table table = data.ToTable();
-  FitOptions options;
-  options.start = StartMethod::kGiven;
-  options.given = truth;
-  options.restarts = 1;
-  const auto fit = FitModel(model, table, SummaryOf(table), options, 1);
-  if (!fit.ok()) return AssertionFailure() << fit.status();
-  const double reached = LogLikelihood(model, table, fit->theta);
-  const double of_truth = LogLikelihood(model, table, truth);
-  if (fit->best.iterations > 0 && reached > of_truth) return AssertionSuccess();
-  return AssertionFailure() << "reached " << reached << " in " << fit->best.iterations
-                            << " iterations from the truth, which has " << of_truth;
+  return TruthIsBeatenOn(model, data.ToTable(), truth);
 }
 
 AssertionResult ConvergedIsFixedPoint(const Model& model, const Table& table,

@@ -96,11 +96,20 @@ Theta OneIteration(const Model& model, const Table& table, const Theta& theta);
                                                const Theta& theta);
 
 // A fit that starts at the parameters that made its data ends at least as high as they are.
+// A fit that starts at the `truth` that has made the table ends with a higher likelihood.
+::testing::AssertionResult TruthIsBeatenOn(const Model& model, const Table& table,
+                                           const Theta& truth);
 ::testing::AssertionResult TruthIsBeaten(const Model& model, const Theta& truth, int64_t num_rows);
 
 // An iteration from converged parameters moves neither them nor the objective.
 ::testing::AssertionResult ConvergedIsFixedPoint(const Model& model, const Table& table,
                                                  const Theta& converged);
+
+// Each parameter of `back` is that of `theta` within `tolerance` x (1 + its size).
+::testing::AssertionResult ComeBack(const Theta& theta, const Theta& back, double tolerance);
+
+// The maximiser of what `theta` leads to expect of 4321 observations in 7 sequences.
+Theta OfExpectedStatistics(const Model& model, const Theta& theta);
 
 // Parameters come back from their unconstrained coordinates.
 ::testing::AssertionResult CoordinatesGoThereAndBack(const Model& model, const Theta& theta);

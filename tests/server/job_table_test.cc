@@ -1,3 +1,4 @@
+// Jobs from admission to their end: queue, cancelling, deadlines, limits, drain, races.
 #include "server/jobs/job_table.h"
 
 #include <atomic>

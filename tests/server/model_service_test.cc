@@ -3,10 +3,8 @@
 #include <list>
 #include <random>
 
-#include "absl/strings/escaping.h"
 #include "core/families.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "server/digest.h"
 #include "tests/server/service_test.h"
 
 namespace emserve::server {
@@ -172,17 +170,8 @@ TEST_F(ModelServiceTest, CutOrAlteredFilesAreRefusedAndNothingIsKept) {
 
 // The digest only tells damage from health: whoever writes a file can seal what he likes.
 TEST_F(ModelServiceTest, ForgedFilesAreRefusedWithTheField) {
-  const std::string file = Export("models/geyser");
-  constexpr size_t kHeader = 48;
-  v1::ModelVersion genuine;
-  ASSERT_TRUE(genuine.ParseFromString(file.substr(kHeader)));
-  const auto seal = [&](const v1::ModelVersion& version) {
-    const std::string payload = version.SerializeAsString();
-    const uint64_t length = payload.size();
-    return file.substr(0, 8) + std::string(reinterpret_cast<const char*>(&length), sizeof(length)) +
-           absl::HexStringToBytes(Sha256Hex(payload)) + payload;
-  };
-  EXPECT_TRUE(Import("genuine", seal(genuine)).ok());
+  const v1::ModelVersion genuine = Unsealed(Export("models/geyser"));
+  EXPECT_TRUE(Import("genuine", Sealed(genuine)).ok());
 
   const double nan = std::nan("");
   using Version = v1::ModelVersion;
@@ -259,7 +248,8 @@ TEST_F(ModelServiceTest, ForgedFilesAreRefusedWithTheField) {
   for (const auto& [field, edit] : forgeries) {
     v1::ModelVersion forged = genuine;
     edit(forged);
-    EXPECT_THAT(Import("forged", seal(forged)), IsStatus(grpc::StatusCode::INVALID_ARGUMENT, field))
+    EXPECT_THAT(Import("forged", Sealed(forged)),
+                IsStatus(grpc::StatusCode::INVALID_ARGUMENT, field))
         << forged.ShortDebugString().substr(0, 300);
   }
 }

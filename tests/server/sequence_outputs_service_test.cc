@@ -4,9 +4,7 @@
 #include <limits>
 #include <optional>
 
-#include "absl/strings/escaping.h"
 #include "core/families.h"
-#include "server/digest.h"
 #include "tests/server/sequence_service_test.h"
 
 namespace emserve::server {
@@ -230,21 +228,13 @@ TEST_F(SequenceOutputsServiceTest, WhatFollowsFromTheParametersComesWithThem) {
   EXPECT_THAT(listed.model_versions(0).derived(), IsEmpty());
 
   // A file has none; what it claims does not count.
-  const std::string file = Export("models/umbrellas");
-  constexpr size_t kHeader = 48;
-  v1::ModelVersion stored;
-  ASSERT_TRUE(stored.ParseFromString(file.substr(kHeader)));
+  v1::ModelVersion stored = Unsealed(Export("models/umbrellas"));
   EXPECT_THAT(stored.derived(), IsEmpty());
   v1::NamedTensor& claim = *stored.add_derived();
   claim.set_name("stationary");
   claim.mutable_tensor()->add_values(7);
-  const std::string payload = stored.SerializeAsString();
-  const uint64_t length = payload.size();
-  const std::string sealed = file.substr(0, 8) +
-                             std::string(reinterpret_cast<const char*>(&length), sizeof(length)) +
-                             absl::HexStringToBytes(Sha256Hex(payload)) + payload;
   v1::ModelVersion imported;
-  ASSERT_TRUE(Import("copy", sealed, &imported).ok());
+  ASSERT_TRUE(Import("copy", Sealed(stored), &imported).ok());
   EXPECT_EQ(DerivedOf(imported), derived);
   EXPECT_EQ(DerivedOf(Get("models/copy")), derived);
 

@@ -1,5 +1,8 @@
 #include "tests/server/service_test.h"
 
+#include "absl/strings/escaping.h"
+#include "server/digest.h"
+
 namespace emserve::server {
 
 using emserve::testing::Data;
@@ -155,6 +158,20 @@ std::string ServiceTest::Export(const std::string& name) {
   for (v1::ExportModelVersionResponse chunk; reader->Read(&chunk);) file += chunk.data();
   EXPECT_TRUE(reader->Finish().ok());
   return file;
+}
+
+v1::ModelVersion ServiceTest::Unsealed(const std::string& file) {
+  constexpr size_t kHeader = 48;
+  v1::ModelVersion version;
+  EXPECT_TRUE(version.ParseFromString(file.substr(kHeader)));
+  return version;
+}
+
+std::string ServiceTest::Sealed(const v1::ModelVersion& version) {
+  const std::string payload = version.SerializeAsString();
+  const uint64_t length = payload.size();
+  return "EMSERVE1" + std::string(reinterpret_cast<const char*>(&length), sizeof(length)) +
+         absl::HexStringToBytes(Sha256Hex(payload)) + payload;
 }
 
 grpc::Status ServiceTest::Import(const std::string& id, const std::string& file,

@@ -65,6 +65,10 @@ class ServiceTest : public ::testing::Test {
   grpc::Status Import(const std::string& id, const std::string& file,
                       v1::ModelVersion* version = nullptr);
 
+  // What is in a file that Export gave, and a file of another content with a digest of its own.
+  static v1::ModelVersion Unsealed(const std::string& file);
+  static std::string Sealed(const v1::ModelVersion& version);
+
   std::unique_ptr<Server> server_;
   std::unique_ptr<Client> client_;
 };
